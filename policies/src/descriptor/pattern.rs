@@ -1,0 +1,252 @@
+//! The three small languages of a descriptor: path patterns, name globs, and pointers into JSON.
+//!
+//! A path pattern is literal segments and `{name}` holes, each a whole segment or a segment with a
+//! literal ending (`{model}:generateContent`); `{version=v1|v1beta}` takes only these words. A glob knows
+//! `*`. A pointer is a JSON pointer in which `*` is any element of a list or any member of an object.
+//! All three are parsed once, when the descriptor is read, and matched without allocation.
+
+use serde_json::Value;
+
+/// One path, or a family of paths, relative to the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Hole { name: String, choices: Vec<String>, ending: String },
+}
+
+/// A name with `*` for any run of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob(String);
+
+/// Steps from the root of a JSON document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pointer(Vec<Step>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Key(String),
+    Any,
+}
+
+/// Characters that never stand in a hole: they divide paths, or would let one hole swallow a verb.
+const NOT_IN_A_HOLE: [char; 6] = ['/', '\\', ':', ';', '?', '#'];
+
+impl PathPattern {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let rest = text.strip_prefix('/').ok_or("a path begins with /")?;
+        let segments = rest.split('/').map(Segment::parse).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { text: text.to_owned(), segments })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub fn hole_names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Hole { name, .. } => Some(name.as_str()),
+            Segment::Literal(_) => None,
+        })
+    }
+
+    /// Whether the decoded path is of this pattern; calls `found` with each hole's name and content.
+    pub fn matches<'p>(&'p self, path: &'p str, mut found: impl FnMut(&'p str, &'p str)) -> bool {
+        let Some(rest) = path.strip_prefix('/') else { return false };
+        let mut given = rest.split('/');
+        for segment in &self.segments {
+            let Some(part) = given.next() else { return false };
+            match segment {
+                Segment::Literal(literal) if literal == part => {}
+                Segment::Literal(_) => return false,
+                Segment::Hole { name, choices, ending } => match content(part, choices, ending) {
+                    Some(content) => found(name, content),
+                    None => return false,
+                },
+            }
+        }
+        given.next().is_none()
+    }
+}
+
+/// What fills a hole, if the segment may fill it.
+fn content<'a>(part: &'a str, choices: &[String], ending: &str) -> Option<&'a str> {
+    let content = part.strip_suffix(ending)?;
+    let allowed = if choices.is_empty() {
+        !content.is_empty() && !content.contains(NOT_IN_A_HOLE)
+    } else {
+        choices.iter().any(|choice| choice == content)
+    };
+    allowed.then_some(content)
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let Some(inner) = text.strip_prefix('{') else {
+            return match text {
+                "" => Err("a path has no empty segment"),
+                "." | ".." => Err("a path has no dot segment"),
+                _ if text.contains(['{', '}', '%', '?', '#']) => Err("a literal segment holds no {, }, %, ? or #"),
+                _ => Ok(Segment::Literal(text.to_owned())),
+            };
+        };
+        let (hole, ending) = inner.split_once('}').ok_or("a hole ends with }")?;
+        let (name, choices) = hole.split_once('=').unwrap_or((hole, ""));
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            return Err("a hole has a lower-case name");
+        }
+        if ending.contains(['{', '}']) {
+            return Err("a segment has at most one hole");
+        }
+        let choices = choices.split('|').filter(|choice| !choice.is_empty()).map(str::to_owned).collect();
+        Ok(Segment::Hole { name: name.to_owned(), choices, ending: ending.to_owned() })
+    }
+}
+
+impl Glob {
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn matches(&self, name: &str) -> bool {
+        let mut pieces = self.0.split('*');
+        let first = pieces.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let mut last = None;
+        for piece in pieces {
+            if let Some(middle) = last.replace(piece) {
+                let Some(at) = rest.find(middle) else { return false };
+                rest = &rest[at + middle.len()..];
+            }
+        }
+        match last {
+            Some(ending) => rest.ends_with(ending),
+            None => rest.is_empty(),
+        }
+    }
+}
+
+impl Pointer {
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let rest = text.strip_prefix('/').ok_or("a pointer is empty or begins with /")?;
+        Ok(Self(rest.split('/').map(Step::parse).collect()))
+    }
+
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// Every value the pointer reaches, in document order.
+    pub fn visit<'v>(&self, root: &'v Value, visitor: &mut dyn FnMut(&'v Value)) {
+        visit(&self.0, root, visitor);
+    }
+
+    pub fn first<'v>(&self, root: &'v Value) -> Option<&'v Value> {
+        let mut found = None;
+        self.visit(root, &mut |value| {
+            found.get_or_insert(value);
+        });
+        found
+    }
+
+    /// The first value as text; numbers are spelled out.
+    pub fn text(&self, root: &Value) -> Option<String> {
+        match self.first(root)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Step {
+    fn parse(text: &str) -> Self {
+        if text == "*" { Step::Any } else { Step::Key(text.replace("~1", "/").replace("~0", "~")) }
+    }
+}
+
+fn visit<'v>(steps: &[Step], value: &'v Value, visitor: &mut dyn FnMut(&'v Value)) {
+    let Some((step, rest)) = steps.split_first() else { return visitor(value) };
+    match (step, value) {
+        (Step::Any, Value::Array(items)) => items.iter().for_each(|item| visit(rest, item, visitor)),
+        (Step::Any, Value::Object(members)) => members.values().for_each(|item| visit(rest, item, visitor)),
+        (Step::Key(key), Value::Object(members)) => {
+            if let Some(item) = members.get(key) {
+                visit(rest, item, visitor);
+            }
+        }
+        (Step::Key(index), Value::Array(items)) => {
+            if let Some(item) = index.parse::<usize>().ok().and_then(|index| items.get(index)) {
+                visit(rest, item, visitor);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_takes_its_paths_and_no_others() {
+        let pattern = PathPattern::parse("/{version=v1|v1beta}/models/{model}:generateContent").unwrap();
+        let mut found = Vec::new();
+        assert!(pattern.matches("/v1beta/models/speaker-tts:generateContent", |name, value| {
+            found.push((name.to_owned(), value.to_owned()));
+        }));
+        assert_eq!(found[1], ("model".to_owned(), "speaker-tts".to_owned()));
+        for other in [
+            "/v2/models/a:generateContent",
+            "/v1/models/:generateContent",
+            "/v1/models/a:b:generateContent",
+            "/v1/models/a:streamGenerateContent",
+            "/v1/models/a/b:generateContent",
+            "/v1/models/a:generateContent/",
+            "v1/models/a:generateContent",
+        ] {
+            assert!(!pattern.matches(other, |_, _| {}), "{other} matched");
+        }
+    }
+
+    #[test]
+    fn a_glob_knows_the_star() {
+        for (glob, name, fits) in [
+            ("*-tts", "a-tts", true),
+            ("*-tts", "a-tts-b", false),
+            ("*-tts-*", "a-tts-b", true),
+            ("*-tts-*", "a-tts", false),
+            ("abc", "abc", true),
+            ("abc", "abcd", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("*", "", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+        ] {
+            assert_eq!(Glob::new(glob).matches(name), fits, "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_reaches_through_lists() {
+        let value = serde_json::json!({"error": {"details": [{"reason": "A"}, {"reason": "B"}]}});
+        let mut all = Vec::new();
+        Pointer::parse("/error/details/*/reason").unwrap().visit(&value, &mut |v| all.push(v.as_str().unwrap()));
+        assert_eq!(all, ["A", "B"]);
+        assert_eq!(Pointer::parse("/error/details/1/reason").unwrap().text(&value).unwrap(), "B");
+        assert!(Pointer::parse("error").is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! What a request is, where it may go, and what an answer means: decisions without side effects.
+//!
+//! [`recognise`] and [`route`] read a request head, [`allow`] its caller's scopes; [`judge`] and its
+//! companions read a provider's answer; [`estimate`] prices what a call consumed.
+
+mod answer_headers;
+mod cost;
+mod path;
+mod recognise;
+mod route;
+mod tokens;
+mod verdict;
+
+pub use answer_headers::{AnswerHeader, leads_away};
+pub use cost::estimate;
+pub use recognise::{Inbound, recognise};
+pub use route::{Route, allow, route};
+pub use tokens::presented_tokens;
+pub use verdict::{code_of, explain, judge, retry_after, stops_everything};
