@@ -1,0 +1,115 @@
+"""The figures as Markdown: one table per workload, then ratios, memory, and the aims they are held to."""
+
+from statistics import fmean, median
+
+VOXGATE, NGINX, BARE_NGINX, DIRECT = "voxgate", "nginx, same job", "nginx, bare", "direct"
+STREAM = "20 chunks, 20 ms apart"
+
+
+def markdown(cells, memory, end, recorded, rounds, seconds, steady_calls):
+    parts = [
+        "# Side by side",
+        f"{rounds} interleaved rounds of {seconds} s per cell; medians over the rounds. CPU is user and system "
+        "time of the proxy per 1,000 calls, also as the mean of its best quarter of rounds.",
+    ]
+    for workload, ways in cells.items():
+        parts += [f"## {workload}", _workload_table(workload, ways)]
+    parts += ["## CPU of voxgate, as a share of nginx's", _ratio_table(cells)]
+    parts += ["## Resident memory, MiB", _memory_table(memory, end, steady_calls)]
+    parts += ["## Record", ", ".join(f"{count:,} {result}" for result, count in recorded.items()) or "no figures"]
+    parts += ["## Aims", _aims(cells, memory)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head, rows):
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _workload_table(workload, ways):
+    streams = workload == STREAM
+    head = ["", "calls/s", "p50 ms", "added p50 ms", "p99 ms", "first byte p50 ms",
+            "CPU s per 1,000", "best quarter"] + (["merged chunks"] if streams else [])
+    rows = []
+    for way, results in ways.items():
+        row = [way, f"{median(r['calls'] / r['seconds'] for r in results):,.0f}"]
+        row += [_ms(_median(results, "p50_us")), _ms(_added(ways, way, "p50_us")), _ms(_median(results, "p99_us")),
+                _ms(_median(results, "first_byte_p50_us"))]
+        row += ["", ""] if way == DIRECT else [f"{_cpu(results):.4f}", f"{_best_cpu(results):.4f}"]
+        row += [sum(r["merged"] for r in results)] if streams else []
+        rows.append(row)
+    return _table(head, rows)
+
+
+def _ratio_table(cells):
+    rows = []
+    for workload, ways in cells.items():
+        row = [workload]
+        for other in (NGINX, BARE_NGINX):
+            row += [f"{_ratio(ways, other):.2f}", f"{_best_cpu(ways[VOXGATE]) / _best_cpu(ways[other]):.2f}"]
+        rows.append(row)
+    return _table(["", "same job", "best quarter", "bare", "best quarter"], rows)
+
+
+def _memory_table(memory, end, steady_calls):
+    head = ["", "fresh", f"after {steady_calls:,} calls", f"after {2 * steady_calls:,}", "after all rounds"]
+    return _table(head, [[name, *(f"{mib:.1f}" for mib in (*readings, end[name]))]
+                         for name, readings in memory.items()])
+
+
+def _aims(cells, memory):
+    cpu, cpu_at = _worst(cells, lambda ways: _ratio(ways, NGINX))
+    bare, bare_at = _worst(cells, lambda ways: _ratio(ways, BARE_NGINX))
+    p50, p50_at = _worst(cells, lambda ways: _added(ways, VOXGATE, "p50_us") - _added(ways, NGINX, "p50_us"))
+    first, first_at = _worst(cells, lambda ways: _later(ways, "first_byte_p50_us"))
+    merged = {way: sum(r["merged"] for r in results) for way, results in cells[STREAM].items()}
+    _, middle, last = memory[VOXGATE]
+    aims = [
+        ("CPU per call at most that of nginx, same job", f"{cpu:.2f} × at worst ({cpu_at})", cpu <= 1),
+        ("… stretch: 0.75 ×", f"{cpu:.2f} × at worst ({cpu_at})", cpu <= 0.75),
+        ("CPU per call at most 1.5 × that of bare nginx", f"{bare:.2f} × at worst ({bare_at})", bare <= 1.5),
+        ("added p50 no worse than nginx's, same job", f"{_ms(p50)} ms more at worst ({p50_at})", p50 <= 0),
+        ("first byte no later than nginx's, same job", f"{_ms(first)} ms later at worst ({first_at})", first <= 0),
+        ("no merged chunks", f"{merged[VOXGATE]}, and {merged[DIRECT]} direct", merged[VOXGATE] <= merged[DIRECT]),
+        ("memory below 45 MiB after the first half of the steady calls", f"{middle:.1f} MiB", middle < 45),
+        ("flat from there: at most 1 MiB more after the second half", f"{last - middle:+.1f} MiB", last - middle <= 1),
+    ]
+    return _table(["aim", "measured", "met"], [[aim, figure, "yes" if met else "no"] for aim, figure, met in aims])
+
+
+def _worst(cells, figure):
+    """The highest of a figure over all workloads, and where it was."""
+    return max((figure(ways), workload) for workload, ways in cells.items())
+
+
+def _later(ways, name):
+    return _median(ways[VOXGATE], name) - _median(ways[NGINX], name)
+
+
+def _median(results, name):
+    return median(result[name] for result in results)
+
+
+def _added(ways, way, name):
+    """The median over rounds of what a way took beyond the direct call of the same round."""
+    return median(result[name] - direct[name] for result, direct in zip(ways[way], ways[DIRECT], strict=True))
+
+
+def _cpu(results):
+    return _median(results, "cpu_per_1000")
+
+
+def _best_cpu(results):
+    """The mean of the cheapest quarter: what is left when the machine disturbs least."""
+    costs = sorted(result["cpu_per_1000"] for result in results)
+    return fmean(costs[:max(1, len(costs) // 4)])
+
+
+def _ratio(ways, other):
+    """The median over rounds of voxgate's CPU per call over another's in the same round."""
+    pairs = zip(ways[VOXGATE], ways[other], strict=True)
+    return median(ours["cpu_per_1000"] / theirs["cpu_per_1000"] for ours, theirs in pairs)
+
+
+def _ms(micros):
+    return f"{micros / 1000:.2f}"

@@ -1,0 +1,176 @@
+//! A speech provider of fixed answers: JSON of 1 KiB, audio of 32 KiB, a transcript for an upload,
+//! and a stream of 20 chunks, 20 ms apart.
+//!
+//! It refuses every call that does not carry a key, or still carries the caller's token, so a proxy
+//! that skips its job fails the run instead of winning it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, interval_at};
+
+use crate::http::{Body, Head};
+
+const CHUNKS: usize = 20;
+const CHUNK_BYTES: usize = 640;
+const CHUNK_EVERY: Duration = Duration::from_millis(20);
+
+/// Whole answers, head and body, made once.
+struct Answers {
+    models: Vec<u8>,
+    timestamps: Vec<u8>,
+    audio: Vec<u8>,
+    transcript: Vec<u8>,
+    not_found: Vec<u8>,
+    unauthorized: Vec<u8>,
+    /// Chunks as they go on the wire.
+    stream: Vec<Vec<u8>>,
+}
+
+enum Reply<'a> {
+    Whole(&'a [u8]),
+    Key(Vec<u8>),
+    Stream,
+}
+
+impl Answers {
+    fn new() -> Self {
+        let timestamps = format!(r#"{{"audio_base64":"{}","alignment":null}}"#, "/+MY".repeat(247));
+        assert_eq!(timestamps.len(), 1024);
+        Self {
+            models: json(
+                200,
+                r#"[{"model_id":"eleven_flash_v2_5","name":"Flash","can_do_text_to_speech":true,"languages":[]}]"#,
+            ),
+            timestamps: json(200, &timestamps),
+            audio: answer(200, "audio/mpeg", &frames(32 * 1024)),
+            transcript: json(
+                200,
+                r#"{"language_code":"en","text":"hello","words":[],"audio_duration_secs":8.2}"#,
+            ),
+            not_found: json(404, r#"{"detail":"Not Found"}"#),
+            unauthorized: json(
+                401,
+                r#"{"detail":{"status":"invalid_api_key","message":"no key, or a token with it"}}"#,
+            ),
+            stream: frames(CHUNKS * CHUNK_BYTES)
+                .chunks(CHUNK_BYTES)
+                .map(chunk)
+                .collect(),
+        }
+    }
+
+    fn reply(&self, head: &Head<'_>) -> Reply<'_> {
+        let Some(key) = head.field("xi-api-key").filter(|key| key.starts_with(b"key-")) else {
+            return Reply::Whole(&self.unauthorized);
+        };
+        if head.field("authorization").is_some() {
+            return Reply::Whole(&self.unauthorized);
+        }
+        let mut words = head.first_line.split(|byte| *byte == b' ');
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        match (method, path) {
+            (b"GET", b"/v1/models") => Reply::Whole(&self.models),
+            (b"GET", b"/v1/user/subscription") => Reply::Key(json(
+                200,
+                &format!(r#"{{"key":"{}"}}"#, String::from_utf8_lossy(key)),
+            )),
+            (b"POST", b"/v1/speech-to-text") => Reply::Whole(&self.transcript),
+            (b"POST", path) if path.starts_with(b"/v1/text-to-speech/") => {
+                if path.ends_with(b"/stream") {
+                    Reply::Stream
+                } else if path.ends_with(b"/with-timestamps") {
+                    Reply::Whole(&self.timestamps)
+                } else {
+                    Reply::Whole(&self.audio)
+                }
+            }
+            _ => Reply::Whole(&self.not_found),
+        }
+    }
+}
+
+fn json(status: u16, body: &str) -> Vec<u8> {
+    answer(status, "application/json", body.as_bytes())
+}
+
+fn answer(status: u16, kind: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+fn chunk(payload: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", payload.len()).as_bytes(), payload, b"\r\n"].concat()
+}
+
+/// Silent MP3 at 128 kbit/s and 44.1 kHz, so that whatever reads audio headers finds real ones.
+fn frames(bytes: usize) -> Vec<u8> {
+    const FRAME: usize = 417;
+    let frame = [&[0xff, 0xfb, 0x90, 0x00][..], &[0; FRAME - 4]].concat();
+    frame.iter().copied().cycle().take(bytes).collect()
+}
+
+/// Listens on a free port, prints it, and serves until killed.
+pub async fn serve() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?.port());
+    let answers = Arc::new(Answers::new());
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let answers = answers.clone();
+        tokio::spawn(async move {
+            if let Err(e) = converse(socket, &answers).await {
+                // A proxy may reset a pooled connection at any time; the caller's side counts what it cost.
+                eprintln!("upstream connection ended: {e}");
+            }
+        });
+    }
+}
+
+async fn converse(mut socket: TcpStream, answers: &Answers) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut filled = 0;
+    loop {
+        let got = socket.read(&mut buffer[filled..]).await?;
+        if got == 0 {
+            return Ok(());
+        }
+        filled += got;
+        let Some(head) = Head::read(&buffer[..filled]) else {
+            continue;
+        };
+        let reply = answers.reply(&head);
+        let mut body = Body::of(&head).unwrap_or(Body::Sized { left: 0 });
+        let passed = body.feed(&buffer[head.length..filled]);
+        passed.map_err(io::Error::other)?;
+        while !body.ended() {
+            let got = socket.read(&mut buffer).await?;
+            if got == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            body.feed(&buffer[..got]).map_err(io::Error::other)?;
+        }
+        filled = 0;
+        match reply {
+            Reply::Whole(bytes) => socket.write_all(bytes).await?,
+            Reply::Key(bytes) => socket.write_all(&bytes).await?,
+            Reply::Stream => stream(&mut socket, &answers.stream).await?,
+        }
+    }
+}
+
+async fn stream(socket: &mut TcpStream, chunks: &[Vec<u8>]) -> io::Result<()> {
+    let head = b"HTTP/1.1 200 -\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n";
+    socket.write_all(&[head, &chunks[0][..]].concat()).await?;
+    let mut pace = interval_at(Instant::now() + CHUNK_EVERY, CHUNK_EVERY);
+    for chunk in &chunks[1..] {
+        pace.tick().await;
+        socket.write_all(chunk).await?;
+    }
+    socket.write_all(b"0\r\n\r\n").await
+}
