@@ -1,0 +1,3 @@
+//! The caller, as its proof shows it.
+
+pub mod read;

@@ -1,0 +1,46 @@
+//! The credential that would pay for a caller's request: the user's own, else a team's, else the system's.
+//!
+//! The first that exists decides. One that its provider refused is not passed over in silence: people would
+//! not notice that someone else pays, or that their key is dead.
+
+use std::sync::Arc;
+
+use policies::descriptor::Provider;
+use policies::vocabulary::{Caller, Code, CredentialStatus, Owner};
+use vault::Credential;
+
+use crate::Admin;
+use crate::problem::Problem;
+
+pub async fn credential(admin: &Admin, caller: &Caller, provider: &Provider) -> Result<Arc<Credential>, Problem> {
+    let credential = first(admin, caller, provider).await?.ok_or_else(|| {
+        let detail = format!("no key for {} is stored, neither yours nor your team's nor the system's", provider.name);
+        Problem::new(Code::CredentialMissing, detail).at_provider(&provider.id)
+    })?;
+    bound_here(provider, &credential)?;
+    if credential.status == CredentialStatus::Invalid {
+        let detail = format!("{} has refused the stored key; store another", provider.name);
+        return Err(Problem::new(Code::CredentialInvalid, detail).at_provider(&provider.id));
+    }
+    Ok(credential)
+}
+
+async fn first(admin: &Admin, caller: &Caller, provider: &Provider) -> Result<Option<Arc<Credential>>, Problem> {
+    let user = std::iter::once(Owner::User(caller.user.clone()));
+    for owner in user.chain(caller.teams.iter().cloned().map(Owner::Team)) {
+        if let Some(credential) = admin.vault.credential(&owner, &provider.id).await? {
+            return Ok(Some(credential));
+        }
+    }
+    Ok(admin.vault.system_credential(&provider.id))
+}
+
+/// A key goes only to the hosts it was proven with. When the configuration has since named others, it is for
+/// its owner to say that it may go there too.
+pub fn bound_here(provider: &Provider, credential: &Credential) -> Result<(), Problem> {
+    if !credential.bound_elsewhere {
+        return Ok(());
+    }
+    let detail = format!("the hosts of {} have changed since this key was stored; store it again", provider.name);
+    Err(Problem::new(Code::CredentialInvalid, detail).at_provider(&provider.id))
+}
