@@ -1,1 +1,32 @@
+//! Storage, encryption and evidence: keys at rest, who may use them, and what was done with them.
+//!
+//! [`Vault`] is the one way in. Its `cached_*` calls are for every request: they look into memory and nothing
+//! else. Everything that changes or reads a credential, selection or token writes its audit event in the same
+//! transaction. What calls consumed goes through a journal on disk to the database.
 
+mod calls;
+mod clock;
+mod credential;
+mod envelope;
+mod error;
+mod keyring;
+mod listing;
+pub mod secret;
+mod selection;
+pub mod telemetry;
+pub mod token;
+mod vault;
+
+pub use calls::check::Finding;
+pub use calls::rotate::RotateReport;
+pub use clock::{Chance, Clock, FrozenClock, NoChance, SystemChance, SystemClock};
+pub use credential::{Credential, CredentialRow, NewCredential, SystemKey};
+pub use error::{OpenError, VaultError};
+pub use keyring::KeyringError;
+pub use listing::{
+    AuditFilter, GroupBy, NewToken, Page, PageRequest, TokenRow, UsageFilter, UsageSummary,
+};
+pub use secret::Secret;
+pub use selection::{Choice, Selection};
+pub use token::{PlainToken, TokenHash};
+pub use vault::{Vault, VaultSettings};

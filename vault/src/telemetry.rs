@@ -1,0 +1,81 @@
+//! The vault's metrics; nothing else in this crate calls the metrics library.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+pub struct Metrics {
+    pub token_cache: CacheEvents,
+    pub credential_cache: CacheEvents,
+    pub selection_cache: CacheEvents,
+    pub journal_bytes: IntGauge,
+    pub usage_events: UsageEvents,
+    pub database_up: IntGauge,
+    cache_events: IntCounterVec,
+    usage_results: IntCounterVec,
+}
+
+/// What happened in one cache.
+#[derive(Clone)]
+pub struct CacheEvents {
+    pub hit: IntCounter,
+    pub miss: IntCounter,
+    /// A query was made, which may have answered several misses.
+    pub load: IntCounter,
+    pub error: IntCounter,
+}
+
+/// What became of the events offered for the record.
+pub struct UsageEvents {
+    pub journalled: IntCounter,
+    pub stored: IntCounter,
+    /// The queue was full because the disk or the recorder could not keep up.
+    pub dropped_queue: IntCounter,
+    /// The journal had reached its cap because the database was away for too long.
+    pub dropped_journal: IntCounter,
+    /// Lines of the journal that were cut off or garbled.
+    pub unreadable: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let cache_events = IntCounterVec::new(
+            Opts::new("voxgate_cache_events_total", "What happened in the caches"),
+            &["cache", "event"],
+        )?;
+        let usage_results = IntCounterVec::new(
+            Opts::new("voxgate_usage_events_total", "What became of the events for the record"),
+            &["result"],
+        )?;
+        let cache = |name: &str| CacheEvents {
+            hit: cache_events.with_label_values(&[name, "hit"]),
+            miss: cache_events.with_label_values(&[name, "miss"]),
+            load: cache_events.with_label_values(&[name, "load"]),
+            error: cache_events.with_label_values(&[name, "error"]),
+        };
+        Ok(Self {
+            token_cache: cache("token"),
+            credential_cache: cache("credential"),
+            selection_cache: cache("selection"),
+            journal_bytes: IntGauge::new(
+                "voxgate_usage_journal_bytes",
+                "Bytes on disk that the database does not have yet",
+            )?,
+            usage_events: UsageEvents {
+                journalled: usage_results.with_label_values(&["journalled"]),
+                stored: usage_results.with_label_values(&["stored"]),
+                dropped_queue: usage_results.with_label_values(&["dropped_queue"]),
+                dropped_journal: usage_results.with_label_values(&["dropped_journal"]),
+                unreadable: usage_results.with_label_values(&["unreadable"]),
+            },
+            database_up: IntGauge::new("voxgate_database_up", "Whether the database answered last")?,
+            cache_events,
+            usage_results,
+        })
+    }
+
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.cache_events.clone()))?;
+        registry.register(Box::new(self.usage_results.clone()))?;
+        registry.register(Box::new(self.journal_bytes.clone()))?;
+        registry.register(Box::new(self.database_up.clone()))
+    }
+}
