@@ -6,6 +6,7 @@
 
 pub mod descriptor;
 pub mod meter;
+mod places;
 pub mod rewrite;
 pub mod rules;
 pub mod vocabulary;

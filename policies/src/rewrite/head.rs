@@ -1,5 +1,170 @@
-use http::{HeaderMap, Method};
-use crate::descriptor::{Origin, Provider};
+//! The upstream head: what the caller wrote, minus every credential and everything of this hop, plus the
+//! provider's key in its one place.
+//!
+//! It depends on its arguments only, so a head may be made twice and is the same both times.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONNECTION, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::descriptor::{KeyPlace, KeyPlacement, Origin, Provider};
+use crate::places::{self, SUBPROTOCOL};
+
+/// Nothing here repeats the key.
 #[derive(Debug, thiserror::Error)]
-pub enum RewriteError { #[error("putting the key into a header: it holds characters that no header may hold")] Key, #[error("making the upstream path: {0:?} is not a path")] Path(String), #[error("naming the upstream host {0:?}")] Host(String) }
-pub fn upstream_head(_provider: &Provider, _origin: &Origin, _method: &Method, _raw_path: &str, _query: Option<&str>, _headers: &HeaderMap, _key: &str) -> Result<http::request::Parts, RewriteError> { todo!() }
+pub enum RewriteError {
+    #[error("putting the key into a header: it holds characters that no header may hold")]
+    Key,
+    #[error("making the upstream path: what came is not a path")]
+    Path,
+    #[error("naming the upstream host: {0} is not a host")]
+    Host(String),
+    #[error("asking the provider: its descriptor names no host {0}")]
+    UnknownHost(String),
+}
+
+/// The whole upstream head. Framing (`transfer-encoding`) is the relay's; `content-length` is kept.
+pub fn upstream_head(
+    provider: &Provider,
+    origin: &Origin,
+    method: &Method,
+    raw_path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    key: &str,
+) -> Result<http::request::Parts, RewriteError> {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = method.clone();
+    parts.uri = upstream_uri(&provider.key, origin, raw_path, query, key)?;
+    parts.headers = HeaderMap::with_capacity(headers.len() + provider.key.fixed_headers.len() + 3);
+    let authority = Bytes::from(origin.authority());
+    let host = HeaderValue::from_maybe_shared(authority).map_err(|_| RewriteError::Host(origin.host.clone()))?;
+    parts.headers.insert(HOST, host);
+    copy_headers(headers, &mut parts.headers);
+    // A compressed answer could be neither judged nor metered, and audio does not compress.
+    parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    place_key(&provider.key, key, &mut parts.headers)?;
+    Ok(parts)
+}
+
+/// Puts the key and what always goes with it into the headers, over anything that stands there.
+pub(super) fn place_key(placement: &KeyPlacement, key: &str, headers: &mut HeaderMap) -> Result<(), RewriteError> {
+    for (name, value) in &placement.fixed_headers {
+        headers.insert(name, value.clone());
+    }
+    if let KeyPlace::Header(name) = &placement.place {
+        let text = Bytes::from([placement.before.as_str(), key, placement.after.as_str()].concat());
+        let mut value = HeaderValue::from_maybe_shared(text).map_err(|_| RewriteError::Key)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(())
+}
+
+/// The base path once, even when the path repeats it; the query without credentials, and with the key
+/// where the provider wants it there.
+pub(super) fn path_and_query(
+    placement: &KeyPlacement,
+    origin: &Origin,
+    path: &str,
+    query: Option<&str>,
+    key: &str,
+) -> String {
+    let base = origin.base_path.as_str();
+    let repeated = !base.is_empty() && path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
+    let query = query.map_or(Cow::Borrowed(""), places::without_credentials);
+    let mut text = String::with_capacity(base.len() + path.len() + query.len() + 1);
+    if !repeated {
+        text.push_str(base);
+    }
+    text.push_str(path);
+    if !query.is_empty() {
+        text.push('?');
+        text.push_str(&query);
+    }
+    if let KeyPlace::Query(name) = &placement.place {
+        text.push(if query.is_empty() { '?' } else { '&' });
+        text.push_str(name);
+        text.push('=');
+        let value = [placement.before.as_str(), key, placement.after.as_str()].concat();
+        text.extend(utf8_percent_encode(&value, NON_ALPHANUMERIC));
+    }
+    text
+}
+
+fn upstream_uri(
+    placement: &KeyPlacement,
+    origin: &Origin,
+    raw_path: &str,
+    query: Option<&str>,
+    key: &str,
+) -> Result<Uri, RewriteError> {
+    if !raw_path.starts_with('/') {
+        return Err(RewriteError::Path);
+    }
+    let text = path_and_query(placement, origin, raw_path, query, key);
+    let path = PathAndQuery::from_maybe_shared(Bytes::from(text)).map_err(|_| RewriteError::Path)?;
+    Ok(Uri::from(path))
+}
+
+fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    let nominated = nominated(from);
+    for (name, value) in from {
+        let stays = is_of_this_hop(name) || places::is_stripped_header(name) || is_about_the_way(name);
+        if stays || nominated.iter().any(|nominated| nominated.eq_ignore_ascii_case(name.as_str())) {
+            continue;
+        }
+        if *name == SEC_WEBSOCKET_PROTOCOL {
+            if let Some(value) = without_our_subprotocols(value) {
+                to.append(name, value);
+            }
+            continue;
+        }
+        to.append(name, value.clone());
+    }
+}
+
+/// Headers that `Connection` declares to be of this hop, besides those that always are. The length of the
+/// body is not the caller's to withdraw.
+fn nominated(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',').map(str::trim));
+    let usual = ["keep-alive", "close", "upgrade", "te", "content-length", ""];
+    names.filter(|name| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(name))).collect()
+}
+
+fn is_of_this_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+            | "host"
+    )
+}
+
+/// What tells a provider who the caller is or which way the call took, and what only Voxgate may say.
+fn is_about_the_way(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-") || name.starts_with("x-voxgate-")
+}
+
+/// The subprotocols that are the provider's business; nothing when none is left.
+fn without_our_subprotocols(value: &HeaderValue) -> Option<HeaderValue> {
+    let entries = value.to_str().ok()?.split(',').map(str::trim);
+    let is_ours = |entry: &str| {
+        entry.strip_prefix(SUBPROTOCOL).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let kept: Vec<_> = entries.filter(|entry| !entry.is_empty() && !is_ours(entry)).collect();
+    if kept.is_empty() { None } else { HeaderValue::from_str(&kept.join(", ")).ok() }
+}

@@ -1,10 +1,83 @@
+//! From what was asked to what may be reached: only endpoints that the descriptor lists, only for callers
+//! whose scopes cover what the endpoint does.
+
 use std::sync::Arc;
+
 use http::Method;
+
 use super::Inbound;
-use crate::descriptor::{Endpoint, Provider};
-use crate::vocabulary::{Caller, Operation, Refusal};
+use crate::descriptor::{Endpoint, EndpointMethod, Provider};
+use crate::places;
+use crate::vocabulary::{Caller, Code, Operation, Refusal, Scope};
+
+/// A listed endpoint and what the path says beside it.
 #[derive(Clone, Debug)]
-pub struct Route { pub provider: Arc<Provider>, pub endpoint: usize, pub params: Vec<(String, String)>, pub model_from_path: Option<String> }
-impl Route { pub fn endpoint(&self) -> &Endpoint { &self.provider.endpoints[self.endpoint] } }
-pub fn route(_inbound: &Inbound, _method: &Method) -> Result<Route, Refusal> { todo!() }
-pub fn allow(_caller: &Caller, _operation: Operation) -> Result<(), Refusal> { todo!() }
+pub struct Route {
+    pub provider: Arc<Provider>,
+    /// Place in the provider's endpoints.
+    pub endpoint: usize,
+    /// The path's holes and what filled them.
+    pub params: Vec<(String, String)>,
+    pub model_from_path: Option<String>,
+}
+
+impl Route {
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.provider.endpoints[self.endpoint]
+    }
+}
+
+pub fn route(inbound: &Inbound, method: &Method) -> Result<Route, Refusal> {
+    let provider = &inbound.provider;
+    let refuse = |message: String| Refusal::new(Code::ForbiddenEndpoint, message).provider(provider.id.clone());
+    let Some(index) = inbound.endpoint else {
+        return Err(refuse(format!("{method} {} is not offered for {}", inbound.path, provider.name)));
+    };
+    let endpoint = &provider.endpoints[index];
+    if endpoint.method == EndpointMethod::WebSocket {
+        return Err(refuse("this gateway does not offer WebSockets".to_owned()));
+    }
+    if let Some(name) = refused_parameter(provider, inbound.query.as_deref()) {
+        return Err(refuse(format!("the query parameter {name} would lead past this gateway")));
+    }
+    let params = params(endpoint, &inbound.path);
+    let model = params.iter().find(|(name, _)| name == "model").map(|(_, model)| model.clone());
+    Ok(Route { provider: provider.clone(), endpoint: index, params, model_from_path: model })
+}
+
+fn refused_parameter<'p>(provider: &'p Provider, query: Option<&str>) -> Option<&'p str> {
+    let query = query.filter(|_| !provider.refused_query.is_empty())?;
+    places::parameters(query).find_map(|(name, _)| {
+        let name = places::decoded(name);
+        provider.refused_query.iter().find(|refused| refused.eq_ignore_ascii_case(&name)).map(String::as_str)
+    })
+}
+
+fn params(endpoint: &Endpoint, path: &str) -> Vec<(String, String)> {
+    let prefixes = endpoint.inbound_prefixes.iter().filter_map(|prefix| path.strip_prefix(prefix.as_str()));
+    for relative in std::iter::once(path).chain(prefixes) {
+        let mut params = Vec::new();
+        if endpoint.path.matches(relative, |name, value| params.push((name.to_owned(), value.to_owned()))) {
+            return params;
+        }
+    }
+    Vec::new()
+}
+
+/// Whether the caller's scopes cover this operation. A lookup serves both, so either admits it.
+pub fn allow(caller: &Caller, operation: Operation) -> Result<(), Refusal> {
+    let allowed = match operation {
+        Operation::Tts => caller.may(Scope::Tts),
+        Operation::Stt => caller.may(Scope::Stt),
+        Operation::Lookup => caller.may(Scope::Tts) || caller.may(Scope::Stt),
+    };
+    if allowed {
+        return Ok(());
+    }
+    let message = match operation {
+        Operation::Tts => "the token's scopes do not include tts",
+        Operation::Stt => "the token's scopes do not include stt",
+        Operation::Lookup => "the token's scopes include neither tts nor stt",
+    };
+    Err(Refusal::new(Code::Forbidden, message))
+}

@@ -1,0 +1,503 @@
+//! Numbers, short texts and lengths of strings out of a JSON document that passes in chunks.
+//!
+//! Nothing of the document is kept but the values asked for: memory grows with nesting, up to a cap. What
+//! no pointer leads to is skipped at the speed of a byte search. A document that is not JSON, or nested too
+//! deeply, ends the reading; what was read until then stands.
+
+use crate::descriptor::{Pointer, Step};
+
+/// Deeper nesting than any provider sends.
+const DEEPEST: usize = 64;
+/// Longer texts than any model's name, key or number are not what was asked for.
+const LONGEST: usize = 128;
+
+/// A pointer and what to do with the values it reaches.
+#[derive(Clone, Debug)]
+pub(super) struct Want {
+    pub at: Pointer,
+    pub take: Take,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Add up the characters of strings.
+    Length,
+    /// The last text.
+    Text,
+    /// The last number.
+    Number,
+}
+
+/// What one [`Want`] has found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Found {
+    pub length: Option<u64>,
+    pub text: Option<String>,
+    pub number: Option<f64>,
+}
+
+/// A set of wants, one bit each.
+type Wanted = u32;
+
+#[derive(Debug)]
+pub(super) struct JsonScanner {
+    wants: Vec<Want>,
+    found: Vec<Found>,
+    frames: Vec<Frame>,
+    state: State,
+    /// The wants that the value to come answers, and those that lead through it.
+    wanted: Wanted,
+    string: StringReader,
+    /// The key, text or number that is being read.
+    short: Vec<u8>,
+    too_long: bool,
+}
+
+#[derive(Debug)]
+struct Frame {
+    is_list: bool,
+    /// Wants whose steps so far lead here.
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Value,
+    /// A key, or the end of the object.
+    Key,
+    InKey,
+    Colon,
+    InText,
+    /// A string that nobody wants.
+    Skipping,
+    /// A number or a literal.
+    InWord,
+    /// A comma, or the end of what is open.
+    After,
+    Broken,
+}
+
+impl JsonScanner {
+    pub fn new(wants: Vec<Want>) -> Self {
+        let wants: Vec<_> = wants.into_iter().take(Wanted::BITS as usize).collect();
+        let mut scanner = Self {
+            found: vec![Found::default(); wants.len()],
+            wants,
+            frames: Vec::with_capacity(8),
+            state: State::Value,
+            wanted: 0,
+            string: StringReader::default(),
+            short: Vec::with_capacity(LONGEST),
+            too_long: false,
+        };
+        scanner.restart();
+        scanner
+    }
+
+    pub fn found(&self) -> &[Found] {
+        &self.found
+    }
+
+    /// Begins another document; later values replace earlier ones.
+    pub fn restart(&mut self) {
+        self.frames.clear();
+        self.state = State::Value;
+        self.wanted = Wanted::MAX >> (Wanted::BITS as usize - self.wants.len().max(1));
+    }
+
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some(&byte) = bytes.first() {
+            let taken = match self.state {
+                State::Broken => return,
+                State::Skipping => self.skip(bytes),
+                State::InKey | State::InText => self.read_string(bytes),
+                State::InWord => self.read_word(bytes),
+                _ if byte.is_ascii_whitespace() => 1,
+                State::Value => self.begin_value(byte),
+                State::Key => self.begin_key(byte),
+                State::Colon => self.expect_colon(byte),
+                State::After => self.after_value(byte),
+            };
+            bytes = &bytes[taken..];
+        }
+    }
+
+    fn begin_value(&mut self, byte: u8) -> usize {
+        match byte {
+            b'{' => self.open(false),
+            b'[' => self.open(true),
+            b'"' if self.takes(Take::Length) || self.takes(Take::Text) => self.begin_string(State::InText),
+            b'"' => self.begin_string(State::Skipping),
+            b']' => return self.close(byte),
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                self.short.clear();
+                self.too_long = false;
+                self.state = State::InWord;
+                return 0;
+            }
+            _ => self.state = State::Broken,
+        }
+        1
+    }
+
+    fn open(&mut self, is_list: bool) {
+        if self.frames.len() == DEEPEST {
+            self.state = State::Broken;
+            return;
+        }
+        self.frames.push(Frame { is_list, wanted: self.wanted });
+        self.state = if is_list { State::Value } else { State::Key };
+        if is_list {
+            self.wanted = self.leading_on(|step| *step == Step::Any);
+        }
+    }
+
+    fn close(&mut self, byte: u8) -> usize {
+        match self.frames.pop() {
+            Some(frame) if frame.is_list == (byte == b']') => self.state = State::After,
+            _ => self.state = State::Broken,
+        }
+        1
+    }
+
+    fn begin_string(&mut self, state: State) {
+        self.string = StringReader::default();
+        self.short.clear();
+        self.too_long = false;
+        self.state = state;
+    }
+
+    fn begin_key(&mut self, byte: u8) -> usize {
+        match byte {
+            b'}' => return self.close(byte),
+            b'"' if self.frames.last().is_some_and(|frame| frame.wanted == 0) => {
+                self.wanted = 0;
+                self.begin_string(State::Skipping);
+            }
+            b'"' => self.begin_string(State::InKey),
+            _ => self.state = State::Broken,
+        }
+        1
+    }
+
+    fn expect_colon(&mut self, byte: u8) -> usize {
+        self.state = if byte == b':' { State::Value } else { State::Broken };
+        1
+    }
+
+    fn after_value(&mut self, byte: u8) -> usize {
+        match (byte, self.frames.last()) {
+            (b',', Some(frame)) if frame.is_list => {
+                self.wanted = self.leading_on(|step| *step == Step::Any);
+                self.state = State::Value;
+            }
+            (b',', Some(_)) => self.state = State::Key,
+            // A colon after a skipped string: it was a key that nobody wants.
+            (b':', Some(frame)) if !frame.is_list => self.state = State::Value,
+            (b'}' | b']', Some(_)) => return self.close(byte),
+            _ => self.state = State::Broken,
+        }
+        1
+    }
+
+    /// The wants of the innermost frame whose next step leads to the value to come.
+    fn leading_on(&self, leads: impl Fn(&Step) -> bool) -> Wanted {
+        let Some(frame) = self.frames.last() else { return 0 };
+        let depth = self.frames.len() - 1;
+        let leads = |nth: usize| self.wants[nth].at.steps().get(depth).is_some_and(&leads);
+        self.bits(frame.wanted).filter(|nth| leads(*nth)).fold(0, |set, nth| set | 1 << nth)
+    }
+
+    fn bits(&self, set: Wanted) -> impl Iterator<Item = usize> + use<> {
+        (0..self.wants.len()).filter(move |nth| set & (1 << nth) != 0)
+    }
+
+    /// The wants that end at this very value and take this of it.
+    fn here(&self, take: Take) -> impl Iterator<Item = usize> + use<> {
+        let depth = self.frames.len();
+        let ends = |nth: &usize| self.wants[*nth].take == take && self.wants[*nth].at.steps().len() == depth;
+        self.bits(self.bits(self.wanted).filter(ends).fold(0, |set, nth| set | 1 << nth))
+    }
+
+    fn takes(&self, take: Take) -> bool {
+        self.wanted != 0 && self.here(take).next().is_some()
+    }
+
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        if std::mem::take(&mut self.string.escaped) {
+            return 1;
+        }
+        match memchr::memchr2(b'"', b'\\', bytes) {
+            None => bytes.len(),
+            Some(at) if bytes[at] == b'\\' => {
+                self.string.escaped = true;
+                at + 1
+            }
+            Some(at) => {
+                self.state = State::After;
+                at + 1
+            }
+        }
+    }
+
+    fn read_string(&mut self, bytes: &[u8]) -> usize {
+        let keep = self.state == State::InKey || self.takes(Take::Text);
+        let mut taken = 0;
+        while taken < bytes.len() {
+            if !keep {
+                taken += self.string.pass_plain(&bytes[taken..]);
+            }
+            let Some(&byte) = bytes.get(taken) else { break };
+            taken += 1;
+            if byte == b'"' && !self.string.escaped {
+                self.end_string();
+                break;
+            }
+            match self.string.push(byte) {
+                Some(piece) if keep => self.keep(piece),
+                _ => {}
+            }
+        }
+        taken
+    }
+
+    fn keep(&mut self, piece: Piece) {
+        match piece {
+            Piece::Byte(byte) => self.short.push(byte),
+            Piece::Char(c) => self.short.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        if self.short.len() > LONGEST - 4 {
+            self.too_long = true;
+            self.short.clear();
+        }
+    }
+
+    fn end_string(&mut self) {
+        let short = std::mem::take(&mut self.short);
+        let text = if self.too_long { None } else { std::str::from_utf8(&short).ok() };
+        if self.state == State::InKey {
+            self.wanted = match text {
+                Some(key) => self.leading_on(|step| match step {
+                    Step::Any => true,
+                    Step::Key(wanted) => wanted == key,
+                }),
+                None => self.leading_on(|step| *step == Step::Any),
+            };
+            self.state = State::Colon;
+        } else {
+            for nth in self.here(Take::Length) {
+                *self.found[nth].length.get_or_insert(0) += self.string.characters;
+            }
+            if let Some(text) = text {
+                for nth in self.here(Take::Text) {
+                    self.found[nth].text = Some(text.to_owned());
+                }
+            }
+            self.state = State::After;
+        }
+        self.short = short;
+    }
+
+    /// Numbers and literals end at the first byte that is none of theirs, which is read again.
+    fn read_word(&mut self, bytes: &[u8]) -> usize {
+        let part_of_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.');
+        let end = bytes.iter().position(|b| !part_of_word(b)).unwrap_or(bytes.len());
+        if self.short.len() + end <= LONGEST {
+            self.short.extend_from_slice(&bytes[..end]);
+        } else {
+            self.too_long = true;
+        }
+        if end < bytes.len() {
+            self.end_word();
+        }
+        end
+    }
+
+    fn end_word(&mut self) {
+        if self.takes(Take::Number) && !self.too_long {
+            let number = std::str::from_utf8(&self.short).ok().and_then(|text| text.parse::<f64>().ok());
+            for nth in self.here(Take::Number) {
+                self.found[nth].number = number.or(self.found[nth].number);
+            }
+        }
+        self.state = State::After;
+    }
+}
+
+/// The inside of a JSON string, escape by escape.
+#[derive(Debug, Default)]
+struct StringReader {
+    escaped: bool,
+    /// Hexadecimal digits still to come, and what they make so far.
+    digits: u8,
+    unit: u16,
+    /// The first half of a surrogate pair, counted already.
+    high: Option<u16>,
+    /// Unicode characters so far.
+    characters: u64,
+}
+
+enum Piece {
+    Byte(u8),
+    Char(char),
+}
+
+impl StringReader {
+    /// Counts a run without escapes at once; returns its length.
+    fn pass_plain(&mut self, bytes: &[u8]) -> usize {
+        if self.escaped || self.digits > 0 {
+            return 0;
+        }
+        let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        if end > 0 {
+            self.high = None;
+            self.characters += bytes[..end].iter().filter(|b| begins_character(**b)).count() as u64;
+        }
+        end
+    }
+
+    fn push(&mut self, byte: u8) -> Option<Piece> {
+        if self.digits > 0 {
+            return self.push_digit(byte);
+        }
+        if std::mem::take(&mut self.escaped) {
+            if byte == b'u' {
+                (self.digits, self.unit) = (4, 0);
+                return None;
+            }
+            self.high = None;
+            self.characters += 1;
+            return Some(Piece::Byte(match byte {
+                b'n' => b'\n',
+                b't' => b'\t',
+                b'r' => b'\r',
+                b'b' => 8,
+                b'f' => 12,
+                other => other,
+            }));
+        }
+        if byte == b'\\' {
+            self.escaped = true;
+            return None;
+        }
+        self.high = None;
+        self.characters += u64::from(begins_character(byte));
+        Some(Piece::Byte(byte))
+    }
+
+    fn push_digit(&mut self, byte: u8) -> Option<Piece> {
+        let digit = (byte as char).to_digit(16).unwrap_or_default() as u16;
+        self.unit = self.unit << 4 | digit;
+        self.digits -= 1;
+        if self.digits > 0 {
+            return None;
+        }
+        let unit = self.unit;
+        match (unit, self.high.take()) {
+            (0xDC00..=0xDFFF, Some(high)) => {
+                char::decode_utf16([high, unit]).next().and_then(Result::ok).map(Piece::Char)
+            }
+            (0xD800..=0xDBFF, _) => {
+                self.high = Some(unit);
+                self.characters += 1;
+                None
+            }
+            _ => {
+                self.characters += 1;
+                Some(Piece::Char(char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER)))
+            }
+        }
+    }
+}
+
+fn begins_character(byte: u8) -> bool {
+    byte & 0xC0 != 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn scan(document: &str, wants: &[(&str, Take)], chunk: usize) -> Vec<Found> {
+        let wants = wants.iter().map(|(at, take)| Want { at: Pointer::parse(at).unwrap(), take: *take });
+        let mut scanner = JsonScanner::new(wants.collect());
+        document.as_bytes().chunks(chunk).for_each(|bytes| scanner.feed(bytes));
+        scanner.found
+    }
+
+    #[test]
+    fn values_are_found_wherever_chunks_break() {
+        let document = r#" {"x":{"text":"no"},"text":"a\u00e9\ud83d\ude00\n\"é😀","n":[1,2.5e1],
+            "list":[{"text":"ab","m":"x"},{"m":"y","text":"c"}],"deep":{"a":{"n":-3}},"te\u0078t2":"last"} "#;
+        let wants = [
+            ("/text", Take::Length),
+            ("/list/*/text", Take::Length),
+            ("/list/*/m", Take::Text),
+            ("/deep/a/n", Take::Number),
+            ("/n/*", Take::Number),
+            ("/text2", Take::Text),
+            ("/absent", Take::Text),
+        ];
+        for chunk in 1..=document.len() {
+            let found = scan(document, &wants, chunk);
+            assert_eq!(found[0].length, Some(7), "in chunks of {chunk}");
+            assert_eq!(found[1].length, Some(3));
+            assert_eq!(found[2].text.as_deref(), Some("y"));
+            assert_eq!(found[3].number, Some(-3.0));
+            assert_eq!(found[4].number, Some(25.0));
+            assert_eq!(found[5].text.as_deref(), Some("last"));
+            assert_eq!(found[6], Found::default());
+        }
+    }
+
+    #[test]
+    fn nonsense_ends_the_reading() {
+        for document in ["", "<html>", "{\"a\"", "[[[", "{]", "}", "{\"text\":\"a\"} {\"text\":\"b\"}", "nul"] {
+            let found = scan(document, &[("/text", Take::Length)], 3);
+            assert!(found[0].length.unwrap_or(1) == 1, "{document}");
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(scan(&deep, &[("/text", Take::Text)], 1000)[0], Found::default());
+    }
+
+    fn documents() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            let key = prop_oneof![Just("text".to_owned()), Just("a".to_owned()), any::<String>()];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((key, inner), 0..5).prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn lengths_agree_with_a_whole_parse(inner in documents(), chunk in 1usize..40) {
+            let document = json!({"a": inner, "text": "x"});
+            let mut expected = 0;
+            for at in ["/text", "/a/text", "/a/*/text", "/a/a/text"] {
+                Pointer::parse(at).unwrap().visit(&document, &mut |value| {
+                    expected += value.as_str().map_or(0, |text| text.chars().count() as u64);
+                });
+            }
+            let wants = ["/text", "/a/text", "/a/*/text", "/a/a/text"].map(|at| (at, Take::Length));
+            let found = scan(&document.to_string(), &wants, chunk);
+            prop_assert_eq!(found.iter().filter_map(|found| found.length).sum::<u64>(), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_borne(bytes in prop::collection::vec(any::<u8>(), 0..200), chunk in 1usize..40) {
+            let mut scanner = JsonScanner::new(vec![Want { at: Pointer::parse("/*/a").unwrap(), take: Take::Text }]);
+            bytes.chunks(chunk).for_each(|bytes| scanner.feed(bytes));
+        }
+    }
+}
