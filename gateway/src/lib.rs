@@ -1,1 +1,85 @@
+//! The data plane: TTS and STT traffic between callers and providers.
+//!
+//! A connection arrives in [`listen`], its requests go through [`proxy`] in the order of the [`stages`], and
+//! each ends in `record`. Sockets, TLS, pooling and the two HTTP versions are pingora's; the
+//! exchange between the two sides is ours, because the verdict on a refused key needs the provider's answer
+//! before its head is passed on. No provider's name and no SQL occur here.
 
+mod cors;
+mod listen;
+mod proxy;
+mod resolve;
+mod respond;
+mod running;
+mod socket;
+mod stages;
+mod telemetry;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callers::Callers;
+use policies::descriptor::Providers;
+use thiserror::Error;
+use tokio::runtime::Handle;
+use vault::Vault;
+
+pub use running::{Live, Running};
+pub use tls::TlsFiles;
+
+/// The `[gateway]` section, checked and with defaults filled in.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    pub listen: SocketAddr,
+    /// 0: one per core.
+    pub workers: usize,
+    pub max_body_bytes: u64,
+    pub tls: Option<TlsFiles>,
+    /// Origins whose pages may call; `*` admits all.
+    pub cors_origins: Vec<String>,
+    /// From the first byte of a request to the end of its head.
+    pub head_timeout: Duration,
+    pub max_head_bytes: usize,
+    /// How long a reader may take nothing at all.
+    pub write_timeout: Duration,
+    /// The console's address, for `x-voxgate-setup-url`.
+    pub public_url: String,
+    /// Roots to trust towards providers, beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why the gateway cannot start, or cannot take over changed settings.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("binding {address}")]
+    Bind { address: SocketAddr, #[source] source: std::io::Error },
+    #[error("reading {path}: {reason}")]
+    File { path: PathBuf, reason: String },
+    #[error("the certificate {cert} and the key {key} do not make a pair: {reason}")]
+    Certificate { cert: PathBuf, key: PathBuf, reason: String },
+    #[error("preparing the listener's TLS: {0}")]
+    Tls(String),
+    #[error("gathering the roots that providers' certificates are checked against")]
+    Roots(#[source] std::io::Error),
+    #[error("cors_origins: {0:?} is not an origin such as https://app.example.com")]
+    CorsOrigin(String),
+    #[error("registering metrics")]
+    Metrics(#[from] prometheus::Error),
+    #[error("TLS cannot be switched on or off while running; restart to do so")]
+    TlsSwitched,
+}
+
+/// Binds the socket and serves. `app` is the runtime that owns the database's connections.
+pub fn start(
+    settings: GatewaySettings,
+    providers: Arc<Providers>,
+    vault: Vault,
+    callers: Callers,
+    app: Handle,
+    registry: &prometheus::Registry,
+) -> Result<Running, StartError> {
+    running::start(settings, providers, vault, callers, app, registry)
+}

@@ -1,0 +1,235 @@
+//! One request, from its head to its record, in the order of the stages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use callers::Callers;
+use http::Method;
+use parking_lot::RwLock;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use policies::descriptor::Providers;
+use policies::vocabulary::{Code, Dialect, Refusal};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use vault::Vault;
+
+use crate::cors::{self, Cors};
+use crate::resolve::Addresses;
+use crate::respond::{Marks, Reply, is_bodiless, peer_ip};
+use crate::stages::admit::{InFlight, Permit, admit};
+use crate::stages::authenticate::authenticate;
+use crate::stages::authorise::authorise;
+use crate::stages::recognise::recognise;
+use crate::stages::record::{Attempt, Call, refused};
+use crate::stages::relay::Exchange;
+use crate::stages::route::route;
+use crate::stages::{Fault, Seen, Stop};
+use crate::telemetry::{Meters, RefusalBudget};
+
+/// How long a caller who was answered early may go on sending before the connection is closed under it.
+/// Closing at once would reset the connection and lose the answer on its way.
+const LINGER: Duration = Duration::from_secs(2);
+
+pub struct Gateway {
+    pub limits: Limits,
+    pub providers: Arc<Providers>,
+    pub vault: Vault,
+    pub callers: Callers,
+    pub app: Handle,
+    pub connector: Connector,
+    pub addresses: Addresses,
+    pub meters: Meters,
+    pub strangers: RefusalBudget,
+    pub cors: RwLock<Arc<Cors>>,
+    pub in_flight: InFlight,
+    /// Connections with a request under way, and HTTP/2 connections.
+    pub busy: InFlight,
+    pub options: HttpServerOptions,
+}
+
+pub struct Limits {
+    pub max_body_bytes: u64,
+    pub max_head_bytes: usize,
+    pub head_timeout: Duration,
+    pub write_timeout: Duration,
+    pub public_url: String,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The answer is complete; HTTP decides whether the connection goes on.
+    Finish,
+    /// The answer broke off, which the caller must not take for its end.
+    Cut,
+}
+
+impl Gateway {
+    /// Everything that happens to one request. Called once its head is there.
+    pub async fn serve(&self, session: &mut ServerSession, draining: bool) -> After {
+        let head = session.req_header();
+        if let Some(ours) = self.own_answer(head, draining).await {
+            let bodiless = is_bodiless(&session.req_header().method);
+            return self.say(session, ours, bodiless).await;
+        }
+        let call = Call::begin(head.method.clone(), peer_ip(session));
+        let admitted = self.cors.read().admit(session.req_header());
+        let mut marks = Marks::new(call.id, admitted);
+        match self.decide(session.req_header()).await {
+            Ok(permit) => {
+                let source = permit.grant.credential().owner.source();
+                marks.resolved(&permit.grant.provider().id, Some(source));
+                self.exchange(session, &call, permit, marks).await
+            }
+            Err(Stop { refusal, seen }) => {
+                if let Some(provider) = &seen.provider {
+                    marks.resolved(&provider.id, None);
+                }
+                refused(&self.vault, &self.meters, &self.strangers, &call, &seen, &refusal);
+                self.refuse(session, &seen, &refusal, &marks).await
+            }
+        }
+    }
+
+    async fn decide(&self, head: &RequestHeader) -> Result<Permit, Stop> {
+        let inbound = recognise(head, &self.providers)?;
+        let caller = authenticate(&self.callers, &inbound).await?;
+        let route = route(&caller, &inbound, &head.method)?;
+        let grant = authorise(caller, inbound, route, &self.vault, &self.app).await?;
+        admit(grant, &head.headers, self.limits.max_body_bytes, &self.in_flight)
+    }
+
+    async fn exchange(&self, session: &mut ServerSession, call: &Call, permit: Permit, marks: Marks) -> After {
+        let provider = permit.grant.provider();
+        let _active = self.meters.active(&provider.id);
+        let headers = &session.req_header().headers;
+        let mut attempt = Attempt::begin(&self.vault, &self.meters, call, &permit.grant, headers);
+        let mut exchange = Exchange::new(self, &permit, session, &marks, &mut attempt);
+        let result = exchange.run().await;
+        let answered = exchange.has_answered();
+        attempt.end(result.as_ref().copied());
+        match result {
+            Ok(()) => {
+                self.linger(session).await;
+                After::Finish
+            }
+            Err(fault) => self.fail(session, &permit, &fault, answered, &marks).await,
+        }
+    }
+
+    /// Tells the caller what went wrong, if nothing else has been said yet.
+    async fn fail(
+        &self,
+        session: &mut ServerSession,
+        permit: &Permit,
+        fault: &Fault,
+        answered: bool,
+        marks: &Marks,
+    ) -> After {
+        match fault.refusal(permit.grant.provider()) {
+            Some(refusal) if !answered => self.refuse(session, &permit.grant.seen(), &refusal, marks).await,
+            _ => After::Cut,
+        }
+    }
+
+    async fn refuse(&self, session: &mut ServerSession, seen: &Seen, refusal: &Refusal, marks: &Marks) -> After {
+        let mut reply = Reply::refusal(refusal, seen.dialect, seen.operation, &self.limits.public_url);
+        marks.put(&mut reply.head);
+        let bodiless = is_bodiless(&session.req_header().method);
+        self.say(session, reply, bodiless).await
+    }
+
+    /// Refuses a head that could not be read; there is no request to speak of, so nothing is recorded but
+    /// a log line.
+    pub async fn refuse_head(&self, session: &mut ServerSession, message: &'static str, cause: Option<String>) {
+        let call = Call::begin(Method::GET, peer_ip(session));
+        let mut refusal = Refusal::new(Code::InvalidRequest, message);
+        refusal.cause = cause;
+        let seen = Seen::nothing(Dialect::Plain);
+        refused(&self.vault, &self.meters, &self.strangers, &call, &seen, &refusal);
+        let mut reply = Reply::refusal(&refusal, seen.dialect, None, &self.limits.public_url);
+        Marks::new(call.id, None).put(&mut reply.head);
+        session.set_keepalive(None);
+        // The caller may be gone, which changes nothing.
+        reply.send(session, false).await.ok();
+        session.shutdown().await;
+    }
+
+    async fn say(&self, session: &mut ServerSession, reply: Reply, bodiless: bool) -> After {
+        match reply.send(session, bodiless).await {
+            Ok(()) => {
+                self.linger(session).await;
+                After::Finish
+            }
+            Err(_) => After::Cut,
+        }
+    }
+
+    /// Takes in, for a moment, what a caller goes on sending after an early answer. HTTP/2 tells it to
+    /// stop; a caller who waits for `100 Continue` has nothing under way.
+    async fn linger(&self, session: &mut ServerSession) {
+        if session.is_http2() || session.is_body_done() {
+            return;
+        }
+        session.shutdown().await;
+        let rest = async { while let Ok(Some(_)) = session.read_request_body().await {} };
+        // Whether it ended or ran out of time, the connection closes now.
+        timeout(LINGER, rest).await.ok();
+    }
+
+    /// `/healthz`, `/readyz`, and preflights: what needs no token.
+    async fn own_answer(&self, head: &RequestHeader, draining: bool) -> Option<Reply> {
+        if cors::is_preflight(head) {
+            let admitted = self.cors.read().admit(head)?;
+            let mut reply = cors::preflight(head);
+            admitted.put(&mut reply.head);
+            return Some(reply);
+        }
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return None;
+        }
+        match head.uri.path() {
+            "/healthz" => Some(Reply::new(200, "text/plain", "ok\n")),
+            "/readyz" if draining => Some(Reply::new(503, "text/plain", "draining\n")),
+            "/readyz" if self.is_ready().await => Some(Reply::new(200, "text/plain", "ready\n")),
+            "/readyz" => Some(Reply::new(503, "text/plain", "the database does not answer\n")),
+            _ => None,
+        }
+    }
+
+    async fn is_ready(&self) -> bool {
+        let vault = self.vault.clone();
+        self.app.spawn(async move { vault.ready().await }).await.unwrap_or(false)
+    }
+}
+
+/// How pingora hands over the streams of an HTTP/2 connection. HTTP/1 connections are kept by
+/// [`crate::listen`].
+#[async_trait]
+impl HttpServerApp for Gateway {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        session.set_write_timeout(Some(self.limits.write_timeout));
+        let draining = *shutdown.borrow();
+        match self.serve(&mut session, draining).await {
+            After::Finish => {
+                // A stream that the caller has reset needs no end.
+                session.finish().await.ok();
+            }
+            After::Cut => session.shutdown().await,
+        }
+        None
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}

@@ -1,0 +1,147 @@
+//! What Voxgate itself says: a refusal → status, headers and body in the dialect of the path, and the
+//! headers that go on every answer.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Method};
+use pingora::BError;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use policies::rewrite::error_body;
+use policies::vocabulary::{Code, CredentialSource, Dialect, Operation, ProviderId, Refusal, RequestId};
+
+use crate::cors::Admitted;
+
+pub const REQUEST_ID: &str = "x-voxgate-request-id";
+pub const PROVIDER: &str = "x-voxgate-provider";
+pub const CREDENTIAL: &str = "x-voxgate-credential";
+pub const ERROR: &str = "x-voxgate-error";
+pub const SETUP_URL: &str = "x-voxgate-setup-url";
+
+/// The headers of ours on the answer to one request.
+pub struct Marks {
+    request_id: HeaderValue,
+    provider: Option<HeaderValue>,
+    credential: Option<CredentialSource>,
+    cors: Option<Admitted>,
+}
+
+impl Marks {
+    pub fn new(request: RequestId, cors: Option<Admitted>) -> Self {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let text = request.hyphenated().encode_lower(&mut text);
+        let request_id = HeaderValue::from_str(text).expect("a UUID is visible ASCII");
+        Self { request_id, provider: None, credential: None, cors }
+    }
+
+    pub fn resolved(&mut self, provider: &ProviderId, credential: Option<CredentialSource>) {
+        self.provider = HeaderValue::from_str(provider.as_str()).ok();
+        self.credential = credential;
+    }
+
+    pub fn put(&self, head: &mut ResponseHeader) {
+        put(head, HeaderName::from_static(REQUEST_ID), self.request_id.clone());
+        if let Some(provider) = &self.provider {
+            put(head, HeaderName::from_static(PROVIDER), provider.clone());
+        }
+        if let Some(source) = self.credential {
+            put(head, HeaderName::from_static(CREDENTIAL), HeaderValue::from_static(source.as_str()));
+        }
+        if let Some(cors) = &self.cors {
+            cors.put(head);
+        }
+    }
+}
+
+/// Sets a header whose name is known to be fine, which is the only thing that could fail.
+pub fn put(head: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
+    let set = head.insert_header(name, value);
+    debug_assert!(set.is_ok(), "inserting a parsed header");
+}
+
+/// The code, and where the console mends what it says.
+pub fn mark_error(
+    head: &mut ResponseHeader,
+    code: Code,
+    provider: &ProviderId,
+    operation: Operation,
+    public_url: &str,
+) {
+    put(head, HeaderName::from_static(ERROR), HeaderValue::from_static(code.as_str()));
+    if let Some(url) = setup_url(code, Some(provider), Some(operation), public_url)
+        && let Ok(url) = HeaderValue::from_str(&url)
+    {
+        put(head, HeaderName::from_static(SETUP_URL), url);
+    }
+}
+
+fn setup_url(
+    code: Code,
+    provider: Option<&ProviderId>,
+    operation: Option<Operation>,
+    public_url: &str,
+) -> Option<String> {
+    let base = public_url.trim_end_matches('/');
+    match code {
+        Code::SelectionMissing => operation.map(|operation| format!("{base}/selections/{operation}")),
+        code if code.mended_in_console() => provider.map(|id| format!("{base}/providers/{id}")),
+        _ => None,
+    }
+}
+
+/// A whole answer of ours.
+pub struct Reply {
+    pub head: Box<ResponseHeader>,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let head = ResponseHeader::build_no_case(status, Some(10)).expect("our codes have valid statuses");
+        let mut head = Box::new(head);
+        if !body.is_empty() {
+            put(&mut head, CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        put(&mut head, CONTENT_LENGTH, HeaderValue::from(body.len()));
+        Self { head, body }
+    }
+
+    pub fn refusal(
+        refusal: &Refusal,
+        dialect: Dialect,
+        operation: Option<Operation>,
+        public_url: &str,
+    ) -> Self {
+        let code = refusal.code;
+        let url = setup_url(code, refusal.provider.as_ref(), operation, public_url);
+        let (content_type, body) = error_body(dialect, code, &refusal.message, refusal.param, url.as_deref());
+        let mut reply = Self::new(code.status(), content_type, body);
+        put(&mut reply.head, HeaderName::from_static(ERROR), HeaderValue::from_static(code.as_str()));
+        if let Some(url) = url.and_then(|url| HeaderValue::from_str(&url).ok()) {
+            put(&mut reply.head, HeaderName::from_static(SETUP_URL), url);
+        }
+        if let Some(seconds) = refusal.retry_after {
+            put(&mut reply.head, RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        reply
+    }
+
+    /// Writes it all, the body left out where the method has none.
+    pub async fn send(self, session: &mut ServerSession, bodiless: bool) -> Result<(), BError> {
+        session.write_response_header(self.head).await?;
+        let body = if bodiless { Bytes::new() } else { self.body };
+        session.write_response_body(body, true).await
+    }
+}
+
+pub fn is_bodiless(method: &Method) -> bool {
+    *method == Method::HEAD
+}
+
+/// The peer's address; forwarded headers are anyone's to write and are not believed.
+pub fn peer_ip(session: &ServerSession) -> Option<IpAddr> {
+    Some(session.client_addr()?.as_inet()?.ip().to_canonical())
+}

@@ -1,0 +1,207 @@
+//! A gateway that serves: its socket, its threads, and how both end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callers::Callers;
+use parking_lot::{Mutex, RwLock};
+use pingora::apps::HttpServerOptions;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use pingora::server::Fds;
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use pingora_runtime::Runtime;
+use policies::descriptor::Providers;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use vault::Vault;
+
+use crate::cors::Cors;
+use crate::listen::Front;
+use crate::proxy::{Gateway, Limits};
+use crate::resolve::Addresses;
+use crate::stages::admit::InFlight;
+use crate::telemetry::{Meters, RefusalBudget};
+use crate::tls::{self, LiveCert, TlsFiles};
+use crate::{GatewaySettings, StartError};
+
+/// Connections to providers kept for reuse, over all of them. Each costs a socket and some 10 KiB.
+const POOLED: usize = 1024;
+/// Reads go straight to where they are parsed; writes gather until the gateway waits.
+const BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(0), write: Some(8 * 1024) };
+const H2_IDLE: Duration = Duration::from_secs(75);
+/// For the last frames of connections whose calls have ended.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What can change while serving.
+pub struct Live {
+    pub cors_origins: Vec<String>,
+    /// The certificate's files, read again.
+    pub tls: Option<TlsFiles>,
+}
+
+/// A gateway that serves until it is drained or dropped.
+pub struct Running {
+    address: SocketAddr,
+    gateway: Arc<Gateway>,
+    cert: Option<Arc<LiveCert>>,
+    stop: watch::Sender<bool>,
+    listening: JoinHandle<()>,
+    runtime: Runtime,
+}
+
+pub fn start(
+    settings: GatewaySettings,
+    providers: Arc<Providers>,
+    vault: Vault,
+    callers: Callers,
+    app: Handle,
+    registry: &prometheus::Registry,
+) -> Result<Running, StartError> {
+    // pingora would install another provider if none were there.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let workers = match settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
+    };
+    let cert = settings.tls.as_ref().map(LiveCert::load).transpose()?.map(Arc::new);
+    let gateway = Arc::new(gateway(&settings, providers, vault, callers, app, registry)?);
+    let (socket, address) = bind(settings.listen)?;
+    let (stop, stopping) = watch::channel(false);
+    let mut service = service(&address, gateway.clone(), cert.clone())?;
+    let mut inherited = Fds::new();
+    inherited.add(address.to_string(), socket.into_raw_fd());
+    let inherited = Arc::new(Mutex::new(inherited));
+    let runtime = Runtime::new_no_steal(workers, "gateway");
+    let listening = runtime.get_handle().spawn(async move {
+        service.start_service(Some(inherited), stopping, 1).await;
+    });
+    Ok(Running { address, gateway, cert, stop, listening, runtime })
+}
+
+fn gateway(
+    settings: &GatewaySettings,
+    providers: Arc<Providers>,
+    vault: Vault,
+    callers: Callers,
+    app: Handle,
+    registry: &prometheus::Registry,
+) -> Result<Gateway, StartError> {
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(H2_IDLE);
+    Ok(Gateway {
+        limits: Limits {
+            max_body_bytes: settings.max_body_bytes,
+            max_head_bytes: settings.max_head_bytes,
+            head_timeout: settings.head_timeout,
+            write_timeout: settings.write_timeout,
+            public_url: settings.public_url.clone(),
+        },
+        meters: Meters::new(&providers, registry)?,
+        connector: connector(settings)?,
+        providers,
+        vault,
+        callers,
+        app,
+        addresses: Addresses::default(),
+        strangers: RefusalBudget::new(),
+        cors: RwLock::new(Arc::new(Cors::parse(&settings.cors_origins)?)),
+        in_flight: InFlight::default(),
+        busy: InFlight::default(),
+        options,
+    })
+}
+
+fn connector(settings: &GatewaySettings) -> Result<Connector, StartError> {
+    let roots = settings.ca_file.as_deref().map(tls::roots).transpose()?;
+    let mut options = ConnectorOptions::new(POOLED);
+    options.ca_file = roots.as_ref().map(|file| file.path().to_string_lossy().into_owned());
+    Ok(Connector::new(Some(options)))
+}
+
+/// The socket is ours, so that port 0 is known before anyone is served.
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |source| StartError::Bind { address, source };
+    let socket = TcpListener::bind(address).map_err(refused)?;
+    socket.set_nonblocking(true).map_err(refused)?;
+    let bound = socket.local_addr().map_err(refused)?;
+    Ok((socket, bound))
+}
+
+fn service(
+    address: &SocketAddr,
+    gateway: Arc<Gateway>,
+    cert: Option<Arc<LiveCert>>,
+) -> Result<Service<Front>, StartError> {
+    let mut endpoint = ListenerConfig::tcp(address.to_string()).l4_buffer(BUFFERS);
+    if let Some(cert) = cert {
+        endpoint = endpoint.tls(tls::listener(cert)?);
+    }
+    let mut service = Service::new("gateway".to_owned(), Front(gateway));
+    service.add_listener(endpoint);
+    Ok(service)
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Calls under way.
+    pub fn in_flight(&self) -> usize {
+        self.gateway.in_flight.now()
+    }
+
+    /// Takes over what can change while serving; on an error nothing has changed.
+    pub fn reload(&self, live: Live) -> Result<(), StartError> {
+        let cors = Cors::parse(&live.cors_origins)?;
+        match (&self.cert, &live.tls) {
+            (Some(cert), Some(files)) => cert.reload(files)?,
+            (None, None) => {}
+            _ => return Err(StartError::TlsSwitched),
+        }
+        *self.gateway.cors.write() = Arc::new(cors);
+        Ok(())
+    }
+
+    /// Closes the listener and idle connections at once, lets calls end, and returns the moment the last one
+    /// has, or at the deadline, which ends the rest. Those are on record as interrupted.
+    pub async fn drain(mut self, deadline: Duration) {
+        let end = Instant::now() + deadline;
+        self.stop.send_replace(true);
+        if timeout_at(end, &mut self.listening).await.is_err() {
+            tracing::warn!("the listener did not close before the deadline");
+        }
+        self.let_calls_end(end).await;
+        let runtime = self.runtime;
+        let stopped = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(1)));
+        if let Err(error) = stopped.await {
+            tracing::error!(%error, "stopping the gateway's threads");
+        }
+    }
+
+    /// A connection may be between its request's head and its call, so both counts have to reach zero.
+    /// HTTP/2 connections whose peers do not say goodbye are not waited for longer than [`FAREWELL`].
+    async fn let_calls_end(&self, end: Instant) {
+        loop {
+            if timeout_at(end, self.gateway.in_flight.none_left()).await.is_err() {
+                tracing::warn!(calls = self.in_flight(), "calls are cut off at the drain deadline");
+                return;
+            }
+            let farewell = (Instant::now() + FAREWELL).min(end);
+            let closed = timeout_at(farewell, self.gateway.busy.none_left()).await.is_ok();
+            if closed || self.in_flight() == 0 {
+                return;
+            }
+        }
+    }
+}

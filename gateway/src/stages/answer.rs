@@ -1,0 +1,203 @@
+//! The provider's answer on its way down: which of its headers pass, and what an error says about the key.
+//!
+//! An answer with an error status is held back until its first 64 KiB are there, it is complete, or
+//! [`PATIENCE`] is over; then it is judged by status and body together, and passes unchanged but for
+//! the headers that name the verdict. Anything else passes as it comes.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use policies::rules::{self, AnswerHeader};
+use policies::vocabulary::{Actor, Code, CredentialStatus, Operation, Verdict};
+use tokio::time::Instant;
+use vault::Vault;
+
+use super::Fault;
+use super::authorise::Grant;
+use crate::respond::{self, Marks};
+
+const HELD_BYTES: usize = 64 * 1024;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub enum Answer {
+    Awaited,
+    Held(Held),
+    Passing(Passing),
+}
+
+/// An error answer that has not been judged yet.
+pub struct Held {
+    head: Box<ResponseHeader>,
+    chunks: Vec<Bytes>,
+    bytes: usize,
+    until: Instant,
+}
+
+/// The head and what was held, until they are written; both empty from then on.
+#[derive(Default)]
+pub struct Passing {
+    pub head: Option<Box<ResponseHeader>>,
+    pub held: Vec<Bytes>,
+}
+
+impl Answer {
+    pub fn begin(
+        head: &ResponseHeader,
+        grant: &Grant,
+        marks: &Marks,
+        request: &RequestHeader,
+    ) -> Result<Self, Fault> {
+        let passed = passed_head(head, grant, marks, request)?;
+        Ok(if head.status.as_u16() >= 400 {
+            let until = Instant::now() + PATIENCE;
+            Answer::Held(Held { head: passed, chunks: Vec::new(), bytes: 0, until })
+        } else {
+            Answer::Passing(Passing { head: Some(passed), held: Vec::new() })
+        })
+    }
+}
+
+impl Held {
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// True when enough is there to judge.
+    pub fn take(&mut self, chunk: Bytes) -> bool {
+        self.bytes += chunk.len();
+        self.chunks.push(chunk);
+        self.bytes >= HELD_BYTES
+    }
+
+    /// What the error means for the caller, and for the credential, whose status is noted.
+    pub fn judge(mut self, vault: &Vault, grant: &Grant, by: Actor, public_url: &str) -> (Passing, Option<Code>) {
+        let provider = grant.provider();
+        let status = self.head.status.as_u16();
+        let body = joined(&self.chunks);
+        let body = &body[..body.len().min(HELD_BYTES)];
+        let verdict = rules::judge(provider, status, body);
+        let code = rules::code_of(verdict);
+        if let Some(code) = code {
+            respond::mark_error(&mut self.head, code, &provider.id, grant.operation(), public_url);
+            note(vault, grant, by, verdict, code, rules::explain(provider, verdict, status, body));
+        }
+        if status == 429 && !self.head.headers.contains_key(RETRY_AFTER) {
+            if let Some(seconds) = rules::retry_after(provider, &self.head.headers, body) {
+                respond::put(&mut self.head, RETRY_AFTER, HeaderValue::from(seconds));
+            }
+        }
+        (Passing { head: Some(self.head), held: self.chunks }, code)
+    }
+}
+
+/// One chunk, as most error bodies are, is not copied.
+fn joined(chunks: &[Bytes]) -> Bytes {
+    match chunks {
+        [] => Bytes::new(),
+        [only] => only.clone(),
+        several => {
+            let mut all = BytesMut::new();
+            several.iter().for_each(|chunk| all.extend_from_slice(chunk));
+            all.freeze()
+        }
+    }
+}
+
+/// Only a key that is wrong becomes invalid; one that lacks something stays valid and says what.
+fn note(vault: &Vault, grant: &Grant, by: Actor, verdict: Verdict, code: Code, detail: String) {
+    let status = match verdict {
+        Verdict::Invalid => CredentialStatus::Invalid,
+        Verdict::Restricted | Verdict::Quota | Verdict::Blocked => CredentialStatus::Valid,
+        Verdict::Valid | Verdict::RateLimited | Verdict::Caller | Verdict::Unavailable => return,
+    };
+    let credential = grant.credential();
+    if credential.status != status || credential.status_reason != Some(code) {
+        vault.note_status(by, credential, status, Some(code), Some(detail));
+    }
+}
+
+/// A success proves a key that was thought dead, and an account that was thought empty.
+pub fn note_success(vault: &Vault, grant: &Grant, by: Actor) {
+    let credential = grant.credential();
+    let revived = credential.status == CredentialStatus::Invalid;
+    let refilled = credential.status_reason == Some(Code::ProviderQuotaExceeded)
+        && grant.operation() != Operation::Lookup;
+    if revived || refilled {
+        vault.note_status(by, credential, CredentialStatus::Valid, None, None);
+    }
+}
+
+/// The answer's head as the caller gets it.
+fn passed_head(
+    answer: &ResponseHeader,
+    grant: &Grant,
+    marks: &Marks,
+    request: &RequestHeader,
+) -> Result<Box<ResponseHeader>, Fault> {
+    let garbled = |error: pingora::BError| Fault::Garbled(error.to_string());
+    let room = Some(answer.headers.len() + 6);
+    let mut head = Box::new(ResponseHeader::build_no_case(answer.status, room).map_err(garbled)?);
+    head.set_reason_phrase(answer.get_reason_phrase()).map_err(garbled)?;
+    let nominated = Nominated::of(&answer.headers);
+    for (name, value) in &answer.headers {
+        if is_for_this_hop(name) || nominated.contains(name) {
+            continue;
+        }
+        let value = match rules::leads_away(grant.provider(), &grant.credential().hosts, name, value) {
+            AnswerHeader::Keep => value.clone(),
+            AnswerHeader::Rewrite(ours) => ours,
+            AnswerHeader::Drop => continue,
+            AnswerHeader::Refuse => return Err(Fault::LeadsAway),
+        };
+        head.append_header(name.clone(), value).map_err(garbled)?;
+    }
+    if request.version == Version::HTTP_11 && has_body(answer.status, &request.method) {
+        let measured = head.headers.contains_key(header::CONTENT_LENGTH);
+        if !measured {
+            respond::put(&mut head, TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+    marks.put(&mut head);
+    Ok(head)
+}
+
+fn has_body(status: StatusCode, method: &Method) -> bool {
+    *method != Method::HEAD && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+/// Headers that concern one connection, that are ours to set, or that would move a client to another
+/// connection (`alt-svc`). Which pages may read an answer is for our configuration to say.
+fn is_for_this_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "alt-svc"
+    ) || name.as_str().starts_with("x-voxgate-")
+        || name.as_str().starts_with("access-control-")
+}
+
+/// Names that the answer's `Connection` lists.
+struct Nominated<'a>(Vec<&'a str>);
+
+impl<'a> Nominated<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let listed = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let names = listed.flat_map(|list| list.split(',')).map(str::trim);
+        let plain = |name: &&str| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close");
+        Self(names.filter(plain).collect())
+    }
+
+    fn contains(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_str()))
+    }
+}

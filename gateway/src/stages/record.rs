@@ -1,0 +1,223 @@
+//! What came of a request → `UsageEvent` or `AuditEvent`, a log line and metrics; every request ends here.
+//!
+//! [`Attempt`] exists from before the first byte goes upstream, and dropping it records. An exchange that is
+//! cut short in any way, a panic and a runtime shut down included, is on record as interrupted.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, Method};
+use policies::meter::Meter;
+use policies::rules;
+use policies::vocabulary::{
+    Actor, AuditAction, AuditEvent, AuditOutcome, Code, Mode, Outcome, RecordEvent, Refusal, RequestId,
+    UsageEvent,
+};
+use uuid::Uuid;
+use vault::Vault;
+
+use super::authorise::Grant;
+use super::{Fault, Seen, answer};
+use crate::telemetry::{Attempted, Meters, Refused, RefusalBudget};
+
+/// One request, from the end of its head.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub id: RequestId,
+    pub ip: Option<IpAddr>,
+    pub method: Method,
+    pub at: DateTime<Utc>,
+    pub began: Instant,
+}
+
+impl Call {
+    pub fn begin(method: Method, ip: Option<IpAddr>) -> Self {
+        Self { id: Uuid::now_v7(), ip, method, at: Utc::now(), began: Instant::now() }
+    }
+}
+
+/// One candidate tried, and what it has consumed so far.
+pub struct Attempt<'c> {
+    vault: &'c Vault,
+    meters: &'c Meters,
+    call: &'c Call,
+    grant: &'c Grant,
+    meter: Meter,
+    pub bytes_in: u64,
+    bytes_out: u64,
+    status: Option<u16>,
+    first_byte: Option<Duration>,
+    connecting: Duration,
+    overhead: Option<Duration>,
+    /// What is wrong, in a word for the outside.
+    pub code: Option<Code>,
+    cause: Option<String>,
+    outcome: Outcome,
+}
+
+impl<'c> Attempt<'c> {
+    pub fn begin(
+        vault: &'c Vault,
+        meters: &'c Meters,
+        call: &'c Call,
+        grant: &'c Grant,
+        headers: &HeaderMap,
+    ) -> Self {
+        let meter = Meter::start(grant.route(), headers, grant.inbound().query.as_deref());
+        Self {
+            vault,
+            meters,
+            call,
+            grant,
+            meter,
+            bytes_in: 0,
+            bytes_out: 0,
+            status: None,
+            first_byte: None,
+            connecting: Duration::ZERO,
+            overhead: None,
+            code: None,
+            cause: None,
+            outcome: Outcome::Interrupted,
+        }
+    }
+
+    pub fn actor(&self) -> Actor {
+        Actor { user: Some(self.grant.caller().user.clone()), ip: self.call.ip, request_id: self.call.id }
+    }
+
+    pub fn connected(&mut self, took: Duration) {
+        self.connecting += took;
+    }
+
+    /// The upstream head is on its way: what we cost the caller until here is our overhead.
+    pub fn sent(&mut self) {
+        self.overhead = Some(self.call.began.elapsed().saturating_sub(self.connecting));
+    }
+
+    pub fn request_chunk(&mut self, chunk: &[u8]) {
+        self.bytes_in += chunk.len() as u64;
+        self.meter.request_chunk(chunk);
+    }
+
+    pub fn answered(&mut self, status: u16, headers: &HeaderMap) {
+        self.status = Some(status);
+        self.first_byte = Some(self.call.began.elapsed());
+        self.meter.answer_head(status, headers);
+    }
+
+    pub fn answer_chunk(&mut self, chunk: &[u8]) {
+        self.bytes_out += chunk.len() as u64;
+        self.meter.answer_chunk(chunk);
+    }
+
+    /// The exchange is over; dropping the attempt writes it down.
+    pub fn end(mut self, result: Result<(), &Fault>) {
+        match result {
+            Ok(()) if self.status.is_some_and(|status| status < 400) => {
+                self.outcome = Outcome::Ok;
+                answer::note_success(self.vault, self.grant, self.actor());
+            }
+            Ok(()) => self.outcome = Outcome::Error,
+            Err(fault) => {
+                let interrupted = matches!(fault, Fault::CallerLeft(_) | Fault::Broken(_));
+                self.outcome = if interrupted { Outcome::Interrupted } else { Outcome::Error };
+                self.code = fault.refusal(self.grant.provider()).map(|refusal| refusal.code);
+                self.cause = Some(fault.cause().to_owned());
+                if let Some(kind) = fault.kind() {
+                    self.meters.upstream_error(&self.grant.provider().id, kind);
+                }
+            }
+        }
+    }
+
+    fn event(&self, duration: Duration) -> UsageEvent {
+        let (grant, reading) = (self.grant, self.meter.reading());
+        let provider = grant.provider();
+        let model = reading.model.as_deref();
+        let cost =
+            rules::estimate(provider, model, grant.operation(), &reading, self.call.at.date_naive());
+        UsageEvent {
+            // A native request makes one attempt, so its id serves for that as well.
+            id: self.call.id,
+            at: self.call.at,
+            user: grant.caller().user.clone(),
+            token_id: grant.caller().token_id,
+            provider: provider.id.clone(),
+            operation: grant.operation(),
+            mode: grant.inbound().mode,
+            credential_id: grant.credential().id,
+            credential_source: grant.credential().owner.source(),
+            status: self.status,
+            outcome: self.outcome,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            characters: reading.characters,
+            audio_seconds: reading.audio_seconds,
+            estimated_cost: cost,
+            ttfb_ms: self.first_byte.map(milliseconds),
+            duration_ms: milliseconds(duration),
+            attempt: 1,
+            request_id: self.call.id,
+            model: reading.model,
+            provider_request_id: reading.provider_request_id,
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let duration = self.call.began.elapsed();
+        let event = self.event(duration);
+        self.meters.attempted(&Attempted {
+            event: &event,
+            method: &self.call.method,
+            path: &self.grant.inbound().path,
+            ip: self.call.ip,
+            code: self.code,
+            cause: self.cause.as_deref(),
+            duration,
+            first_byte: self.first_byte,
+            overhead: self.overhead,
+        });
+        self.vault.record(RecordEvent::Usage(Box::new(event)));
+    }
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Writes down a refusal. Those of strangers share a budget, so that a flood of them cannot fill the
+/// audit record; past it they are counted in the metrics alone.
+pub fn refused(vault: &Vault, meters: &Meters, budget: &RefusalBudget, call: &Call, seen: &Seen, refusal: &Refusal) {
+    let provider = seen.provider.as_ref().map(|provider| provider.id.clone());
+    let user = seen.caller.as_ref().map(|caller| caller.user.clone());
+    meters.refused(&Refused {
+        request_id: call.id,
+        user: user.as_ref(),
+        provider: provider.as_ref(),
+        operation: seen.operation,
+        mode: Mode::Native,
+        method: &call.method,
+        ip: call.ip,
+        refusal,
+        duration: call.began.elapsed(),
+    });
+    if user.is_none() && !budget.take(call.began) {
+        return;
+    }
+    vault.record(RecordEvent::Audit(Box::new(AuditEvent {
+        id: call.id,
+        at: call.at,
+        user,
+        action: AuditAction::CallRefuse,
+        outcome: AuditOutcome::Refused,
+        owner: None,
+        provider,
+        ip: call.ip,
+        request_id: call.id,
+        detail: Some(format!("{}: {}", refusal.code, refusal.message)),
+    })));
+}

@@ -1,0 +1,168 @@
+//! One connection to a provider, or one stream of it, for one exchange.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode, Uri};
+use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{BError, Error, ErrorType};
+use policies::descriptor::{Origin, Timeouts};
+
+use super::Fault;
+use crate::resolve::Addresses;
+
+/// Addresses of one name that are tried before it counts as unreachable.
+const MAX_ADDRESSES: usize = 3;
+
+pub struct Upstream {
+    session: HttpSession,
+    peer: Arc<HttpPeer>,
+    /// Taken from the pool, so the provider may have closed it meanwhile.
+    pub reused: bool,
+    answered: bool,
+}
+
+/// What the provider sent next.
+pub enum Event {
+    Head,
+    Chunk(Bytes),
+    End,
+}
+
+impl Upstream {
+    pub async fn open(
+        connector: &Connector,
+        addresses: &Addresses,
+        origin: &Arc<Origin>,
+        timeouts: Timeouts,
+    ) -> Result<Self, Fault> {
+        let mut peer = addresses.peer(origin, timeouts.connect).await.map_err(Fault::Unreachable)?;
+        let mut tried = 1;
+        loop {
+            let error = match connector.get_http_session(&*peer).await {
+                Ok((mut session, reused)) => {
+                    session.set_write_timeout(Some(timeouts.idle));
+                    return Ok(Self { session, peer, reused, answered: false });
+                }
+                Err(error) => error,
+            };
+            match addresses.next(origin, timeouts.connect, &peer) {
+                Some(other) if tried < MAX_ADDRESSES => peer = other,
+                _ => return Err(not_connected(&error)),
+            }
+            tried += 1;
+        }
+    }
+
+    pub async fn send_head(&mut self, mut head: Box<RequestHeader>, last: bool) -> Result<(), BError> {
+        match &mut self.session {
+            HttpSession::H2(stream) => {
+                for_http2(&mut head)?;
+                stream.write_request_header(head, last)
+            }
+            session => session.write_request_header(head).await,
+        }
+    }
+
+    pub async fn send(&mut self, chunk: Bytes) -> Result<(), BError> {
+        self.session.write_request_body(chunk, false).await
+    }
+
+    pub async fn finish(&mut self) -> Result<(), BError> {
+        self.session.finish_request_body().await
+    }
+
+    /// Waits for what comes next; interim answers (1xx) are for us and end here. May be dropped and called
+    /// again without losing anything.
+    pub async fn next(&mut self) -> Result<Event, BError> {
+        while !self.answered {
+            self.session.read_response_header().await?;
+            match self.head().map(|head| head.status) {
+                Some(StatusCode::SWITCHING_PROTOCOLS) | None => {
+                    return Error::e_explain(ErrorType::InvalidHTTPHeader, "a switch of protocols, unasked");
+                }
+                Some(status) if status.is_informational() => continue,
+                Some(_) => self.answered = true,
+            }
+            return Ok(Event::Head);
+        }
+        match self.session.read_response_body().await? {
+            Some(chunk) => Ok(Event::Chunk(chunk)),
+            None => Ok(Event::End),
+        }
+    }
+
+    pub fn head(&self) -> Option<&ResponseHeader> {
+        self.session.response_header()
+    }
+
+    /// Whether the answer is known to be complete without waiting. HTTP/2 streams that were reset look
+    /// complete too, so those are always read to their end.
+    pub fn is_complete(&mut self) -> bool {
+        match &mut self.session {
+            HttpSession::H1(session) => self.answered && session.is_body_done(),
+            _ => false,
+        }
+    }
+
+    /// Trailers of an answer that has been read to its end. HTTP/1.1 trailers are dropped by pingora.
+    pub async fn trailers(&mut self) -> Result<Option<HeaderMap>, BError> {
+        match &mut self.session {
+            HttpSession::H2(stream) => stream.read_trailers().await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps the connection for later calls. Only after a complete request and a complete answer.
+    pub async fn release(self, connector: &Connector) {
+        let idle: Option<Duration> = self.peer.options.idle_timeout;
+        connector.release_http_session(self.session, &*self.peer, idle).await;
+    }
+
+    /// Ends the exchange at once, in a way that the provider cannot take for completion.
+    pub async fn abort(mut self) {
+        if let HttpSession::H2(stream) = &mut self.session {
+            stream.shutdown();
+        }
+    }
+}
+
+/// HTTP/2 has the host in `:authority` and delimits bodies itself.
+fn for_http2(head: &mut RequestHeader) -> Result<(), BError> {
+    head.remove_header(&TRANSFER_ENCODING);
+    let target = head.uri.path_and_query().cloned();
+    let host = head.remove_header(&HOST);
+    let (Some(host), Some(target)) = (host, target) else {
+        return Error::e_explain(ErrorType::InvalidHTTPHeader, "an upstream head without host or path");
+    };
+    let uri = Uri::builder().scheme("https").authority(host.as_bytes()).path_and_query(target).build();
+    match uri {
+        Ok(uri) => head.set_uri(uri),
+        Err(error) => return Error::e_because(ErrorType::InvalidHTTPHeader, "naming the authority", error),
+    }
+    Ok(())
+}
+
+fn not_connected(error: &Error) -> Fault {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Fault::TimedOut("connecting"),
+        _ => Fault::Unreachable(error.to_string()),
+    }
+}
+
+/// What an error on an open connection means, before the answer's head and after it.
+pub fn fault_of(error: &Error, answered: bool) -> Fault {
+    match error.etype() {
+        ErrorType::WriteTimedout => Fault::TimedOut("sending the request"),
+        _ if answered => Fault::Broken(error.to_string()),
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 | ErrorType::H2Error => {
+            Fault::Garbled(error.to_string())
+        }
+        _ => Fault::Lost(error.to_string()),
+    }
+}
