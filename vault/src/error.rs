@@ -66,6 +66,18 @@ impl VaultError {
     pub fn is_transient(&self) -> bool {
         matches!(self, VaultError::Unavailable { .. })
     }
+
+    /// Whether the database will never take these values, whenever it is asked.
+    pub(crate) fn is_about_values(&self) -> bool {
+        let VaultError::Database { cause, .. } = self else { return false };
+        let Some(code) = cause.as_database_error().and_then(|error| error.code()) else { return false };
+        match code.parse::<u32>() {
+            // SQLite: too big, constraint, mismatch.
+            Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
+            // Postgres: data exception, integrity constraint violation.
+            _ => code.starts_with("22") || code.starts_with("23"),
+        }
+    }
 }
 
 impl From<KeyringError> for VaultError {

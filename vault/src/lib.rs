@@ -4,15 +4,22 @@
 //! else. Everything that changes or reads a credential, selection or token writes its audit event in the same
 //! transaction. What calls consumed goes through a journal on disk to the database.
 
+mod cache;
 mod calls;
 mod clock;
 mod credential;
+mod delivery;
 mod envelope;
 mod error;
+mod journal;
 mod keyring;
 mod listing;
+mod opening;
+mod recorder;
+mod revisions;
 pub mod secret;
 mod selection;
+mod store;
 pub mod telemetry;
 pub mod token;
 mod vault;

@@ -31,45 +31,45 @@ pub struct UsageEvents {
     pub dropped_queue: IntCounter,
     /// The journal had reached its cap because the database was away for too long.
     pub dropped_journal: IntCounter,
+    /// The disk refused them; they were held in memory for the database.
+    pub unwritten: IntCounter,
     /// Lines of the journal that were cut off or garbled.
     pub unreadable: IntCounter,
+    /// The database takes them by no means: a value it cannot hold.
+    pub rejected: IntCounter,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Result<Self, prometheus::Error> {
-        let cache_events = IntCounterVec::new(
-            Opts::new("voxgate_cache_events_total", "What happened in the caches"),
-            &["cache", "event"],
-        )?;
-        let usage_results = IntCounterVec::new(
-            Opts::new("voxgate_usage_events_total", "What became of the events for the record"),
-            &["result"],
-        )?;
+    pub(crate) fn new() -> Self {
+        let cache_events =
+            counters("voxgate_cache_events_total", "What happened in the caches", &["cache", "event"]);
+        let usage_results =
+            counters("voxgate_usage_events_total", "What became of the events for the record", &["result"]);
         let cache = |name: &str| CacheEvents {
             hit: cache_events.with_label_values(&[name, "hit"]),
             miss: cache_events.with_label_values(&[name, "miss"]),
             load: cache_events.with_label_values(&[name, "load"]),
             error: cache_events.with_label_values(&[name, "error"]),
         };
-        Ok(Self {
+        let result = |name: &str| usage_results.with_label_values(&[name]);
+        Self {
             token_cache: cache("token"),
             credential_cache: cache("credential"),
             selection_cache: cache("selection"),
-            journal_bytes: IntGauge::new(
-                "voxgate_usage_journal_bytes",
-                "Bytes on disk that the database does not have yet",
-            )?,
+            journal_bytes: gauge("voxgate_usage_journal_bytes", "Bytes on disk that the database does not have yet"),
             usage_events: UsageEvents {
-                journalled: usage_results.with_label_values(&["journalled"]),
-                stored: usage_results.with_label_values(&["stored"]),
-                dropped_queue: usage_results.with_label_values(&["dropped_queue"]),
-                dropped_journal: usage_results.with_label_values(&["dropped_journal"]),
-                unreadable: usage_results.with_label_values(&["unreadable"]),
+                journalled: result("journalled"),
+                stored: result("stored"),
+                dropped_queue: result("dropped_queue"),
+                dropped_journal: result("dropped_journal"),
+                unwritten: result("unwritten"),
+                unreadable: result("unreadable"),
+                rejected: result("rejected"),
             },
-            database_up: IntGauge::new("voxgate_database_up", "Whether the database answered last")?,
+            database_up: gauge("voxgate_database_up", "Whether the database answered last"),
             cache_events,
             usage_results,
-        })
+        }
     }
 
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
@@ -78,4 +78,12 @@ impl Metrics {
         registry.register(Box::new(self.journal_bytes.clone()))?;
         registry.register(Box::new(self.database_up.clone()))
     }
+}
+
+fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    IntCounterVec::new(Opts::new(name, help), labels).expect("the names of metrics are legal")
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    IntGauge::new(name, help).expect("the names of metrics are legal")
 }

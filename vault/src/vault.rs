@@ -1,14 +1,33 @@
-//! The vault as a whole: how it opens, whether it is ready, how it closes.
+//! The vault as a whole: what it is made of, whether it is ready, how it closes.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
 use policies::descriptor::Providers;
+use policies::vocabulary::{
+    Actor, AuditAction, AuditEvent, AuditOutcome, Caller, CredentialId, Operation, Owner, ProviderId, TokenId,
+};
+use tokio::runtime::Handle;
+use uuid::Uuid;
 
-use crate::clock::Clock;
-use crate::credential::SystemKey;
-use crate::error::OpenError;
+use crate::cache::{Cache, CacheKey, Generations, Shard};
+use crate::clock::{Clock, SystemChance, to_microseconds};
+use crate::credential::{Credential, SystemKey};
+use crate::error::{During, OpenError, VaultError};
+use crate::keyring::KeyringFile;
+use crate::opening;
+use crate::recorder::Recorder;
+use crate::revisions::Revisions;
+use crate::selection::Selection;
+use crate::store::db::{Db, Tx};
+use crate::store::{audit, revision};
 use crate::telemetry::Metrics;
+use crate::token::TokenHash;
 
 pub struct VaultSettings {
     /// `sqlite://path` or `postgres://…`.
@@ -24,35 +43,187 @@ pub struct VaultSettings {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Cheap to clone; all clones are one vault. Opened on the runtime that its work is to run on.
 #[derive(Clone)]
 pub struct Vault(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub metrics: Metrics,
+    pub db: Arc<Db>,
+    pub keyring: KeyringFile,
+    pub providers: Arc<Providers>,
+    pub clock: Arc<dyn Clock>,
+    pub chance: SystemChance,
+    pub metrics: Arc<Metrics>,
+    pub generations: Arc<Generations>,
+    pub revisions: Revisions,
+    pub tokens: Arc<Cache<TokenHash, KnownToken>>,
+    pub credentials: Arc<Cache<CredentialKey, Credential>>,
+    pub selections: Arc<Cache<SelectionKey, Selection>>,
+    pub system: RwLock<HashMap<ProviderId, Arc<Credential>>>,
+    /// Status changes under way, so that a thousand calls on a dead key make one of them.
+    pub noting: Mutex<HashSet<(CredentialId, i64)>>,
+    /// Tokens used since the recorder last looked, at most once a minute each.
+    pub used_tokens: Arc<Mutex<HashMap<TokenId, DateTime<Utc>>>>,
+    /// Commands have none.
+    pub recorder: Option<Recorder>,
+    pub runtime: Handle,
+}
+
+/// A token that holds, as the cache keeps it.
+pub(crate) struct KnownToken {
+    pub caller: Arc<Caller>,
+    /// The minute, since 1970, of the last use that was noted.
+    pub noted: AtomicI64,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CredentialKey(pub Owner, pub ProviderId);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SelectionKey(pub Owner, pub Operation);
+
+impl CacheKey for CredentialKey {
+    fn shard(&self) -> Shard {
+        Shard::of(&self.0)
+    }
+}
+
+impl CacheKey for SelectionKey {
+    fn shard(&self) -> Shard {
+        Shard::of(&self.0)
+    }
+}
+
+impl CacheKey for TokenHash {
+    fn shard(&self) -> Shard {
+        Shard::of(self)
+    }
+}
+
+/// Makes cache entries void when it is dropped: after the commit, and also when whoever made the change left
+/// before its outcome was known.
+pub(crate) struct Voids {
+    generations: Arc<Generations>,
+    shards: Vec<Shard>,
+}
+
+impl Voids {
+    pub fn add(&mut self, shard: Shard) {
+        self.shards.push(shard);
+    }
+}
+
+impl Drop for Voids {
+    fn drop(&mut self) {
+        self.shards.iter().for_each(|shard| self.generations.raise(*shard));
+    }
 }
 
 impl Vault {
     /// Opens for serving: with the recorder, and with an eye on changes that others make.
-    pub async fn open(settings: VaultSettings, providers: Arc<Providers>, system: Vec<SystemKey>) -> Result<Vault, OpenError> {
-        todo!()
+    pub async fn open(
+        settings: VaultSettings,
+        providers: Arc<Providers>,
+        system: Vec<SystemKey>,
+    ) -> Result<Vault, OpenError> {
+        opening::for_serving(settings, providers, system).await
     }
-    /// Opens for a command: no recorder, so that a server may run beside it. `record` drops and counts.
-    pub async fn open_for_command(settings: VaultSettings, providers: Arc<Providers>, system: Vec<SystemKey>) -> Result<Vault, OpenError> {
-        todo!()
+
+    /// Opens for a command: without the recorder, so that a server may run beside it. [`record`](Vault::record)
+    /// then drops and counts.
+    pub async fn open_for_command(
+        settings: VaultSettings,
+        providers: Arc<Providers>,
+        system: Vec<SystemKey>,
+    ) -> Result<Vault, OpenError> {
+        opening::for_command(settings, providers, system).await
     }
+
     /// Applies the migrations that are missing; returns how many.
     pub async fn migrate(url: &str) -> Result<usize, OpenError> {
-        todo!()
+        opening::migrate(url).await
     }
+
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
+
     /// Whether the database answers within a second.
     pub async fn ready(&self) -> bool {
-        todo!()
+        let asked = tokio::time::timeout(Duration::from_secs(1), self.0.revision()).await;
+        matches!(asked, Ok(Ok(_)))
     }
+
     /// Brings what is recorded to the journal and, if it answers, to the database; closes the connections.
     pub async fn close(self) {
-        todo!()
+        if let Some(recorder) = &self.0.recorder {
+            recorder.finish().await;
+        }
+        self.0.db.close().await;
+    }
+}
+
+impl Inner {
+    pub fn now(&self) -> DateTime<Utc> {
+        to_microseconds(self.clock.now())
+    }
+
+    pub fn voids(&self) -> Voids {
+        Voids { generations: self.generations.clone(), shards: Vec::new() }
+    }
+
+    pub fn event(&self, by: &Actor, action: AuditAction) -> AuditEvent {
+        AuditEvent {
+            id: Uuid::now_v7(),
+            at: self.now(),
+            user: by.user.clone(),
+            action,
+            outcome: AuditOutcome::Ok,
+            owner: None,
+            provider: None,
+            ip: by.ip,
+            request_id: by.request_id,
+            detail: None,
+        }
+    }
+
+    /// Ends a transaction that changed something caches may hold.
+    pub async fn commit_change(
+        &self,
+        mut tx: Tx,
+        event: &AuditEvent,
+        doing: &'static str,
+    ) -> Result<(), VaultError> {
+        audit::insert(tx.link(), &[event]).await.during("storing an audit event")?;
+        let number = revision::raise(tx.link()).await.during(doing)?;
+        tx.commit(doing).await?;
+        self.revisions.made(number);
+        Ok(())
+    }
+
+    /// Ends a transaction that only read.
+    pub async fn commit_read(
+        &self,
+        mut tx: Tx,
+        event: &AuditEvent,
+        doing: &'static str,
+    ) -> Result<(), VaultError> {
+        audit::insert(tx.link(), &[event]).await.during("storing an audit event")?;
+        tx.commit(doing).await
+    }
+
+    pub async fn revision(&self) -> Result<i64, VaultError> {
+        const DOING: &str = "reading the revision";
+        let mut reader = self.db.read(DOING).await?;
+        revision::read(reader.link()).await.during(DOING)
+    }
+
+    /// Notices what others have changed.
+    pub async fn look_for_changes(&self) -> Result<(), VaultError> {
+        let number = self.revision().await?;
+        if self.revisions.look(number) {
+            self.generations.raise_all();
+        }
+        Ok(())
     }
 }

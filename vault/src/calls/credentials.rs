@@ -1,41 +1,142 @@
+//! Credentials: stored, listed, deleted, and opened for the calls they pay for.
+
 use std::sync::Arc;
 
+use futures::FutureExt;
 use policies::vocabulary::{
-    Actor, AuditAction, Code, CredentialId, CredentialStatus, Owner, ProviderId,
+    Actor, AuditAction, AuditEvent, Code, CredentialId, CredentialStatus, Owner, ProviderId,
 };
+use uuid::Uuid;
 
-use crate::credential::{Credential, CredentialRow, NewCredential, SystemKey};
-use crate::error::VaultError;
-use crate::vault::Vault;
+use crate::cache::CacheKey;
+use crate::credential::{Credential, CredentialRow, NewCredential};
+use crate::envelope::{Binding, seal, unseal};
+use crate::error::{During, VaultError};
+use crate::store::credentials::{self, Stored};
+use crate::store::db::within;
+use crate::vault::{CredentialKey, Inner, Vault, Voids};
 
 impl Vault {
     /// From memory only. `Some(None)`: known to be absent.
     pub fn cached_credential(&self, owner: &Owner, provider: &ProviderId) -> Option<Option<Arc<Credential>>> {
-        todo!()
+        self.0.credentials.get(&CredentialKey(owner.clone(), provider.clone()))
     }
-    pub async fn credential(&self, owner: &Owner, provider: &ProviderId) -> Result<Option<Arc<Credential>>, VaultError> {
-        todo!()
+
+    pub async fn credential(
+        &self,
+        owner: &Owner,
+        provider: &ProviderId,
+    ) -> Result<Option<Arc<Credential>>, VaultError> {
+        const DOING: &str = "looking up a credential";
+        let key = CredentialKey(owner.clone(), provider.clone());
+        let (vault, CredentialKey(owner, provider)) = (self.0.clone(), key.clone());
+        let load = move || {
+            within(DOING, async move {
+                let mut reader = vault.db.read(DOING).await?;
+                let stored = credentials::find(reader.link(), &owner, &provider).await?;
+                drop(reader);
+                stored.map(|stored| vault.open(stored)).transpose()
+            })
+            .boxed()
+        };
+        self.0.credentials.get_or_load(&key, load).await
     }
-    pub fn system_credential(&self, provider: &ProviderId) -> Option<Arc<Credential>> {
-        todo!()
+
+    /// Stores, or puts in the place of what was there; true when nothing was.
+    pub async fn put_credential(
+        &self,
+        by: &Actor,
+        new: NewCredential,
+    ) -> Result<(CredentialRow, bool), VaultError> {
+        let _voids = self.voids_credential(&new.owner, &new.provider);
+        let stored = match self.try_put(by, &new).await {
+            // The master key was rotated away under us by another process: the file names the current one.
+            Err(VaultError::Database { cause, .. }) if refers_to_nothing(&cause) => {
+                self.0.keyring.reload()?;
+                self.try_put(by, &new).await
+            }
+            done => done,
+        };
+        self.0.credentials.forget(&CredentialKey(new.owner, new.provider));
+        stored
     }
-    /// Puts other system-level keys in place of those the vault was opened with.
-    pub fn replace_system(&self, keys: Vec<SystemKey>) {
-        todo!()
+
+    async fn try_put(&self, by: &Actor, new: &NewCredential) -> Result<(CredentialRow, bool), VaultError> {
+        const DOING: &str = "storing a credential";
+        within(DOING, async {
+            let mut tx = self.0.db.begin(DOING).await?;
+            let version = credentials::raise_mark(tx.link(), &new.owner, &new.provider).await.during(DOING)?;
+            let before = credentials::identity(tx.link(), &new.owner, &new.provider).await.during(DOING)?;
+            let stored = self.0.sealed(new, version, before)?;
+            credentials::put(tx.link(), &stored).await.during(DOING)?;
+            let created = before.is_none();
+            let action = if created { AuditAction::CredentialCreate } else { AuditAction::CredentialReplace };
+            let event = AuditEvent {
+                detail: stored.row.status_reason.map(|reason| reason.to_string()),
+                ..self.credential_event(by, action, &new.owner, Some(&new.provider))
+            };
+            self.0.commit_change(tx, &event, DOING).await?;
+            Ok((stored.row, created))
+        })
+        .await
     }
-    /// Stores or replaces; true when there was none.
-    pub async fn put_credential(&self, by: &Actor, new: NewCredential) -> Result<(CredentialRow, bool), VaultError> {
-        todo!()
+
+    pub async fn read_credential(
+        &self,
+        by: &Actor,
+        owner: &Owner,
+        provider: &ProviderId,
+    ) -> Result<Option<CredentialRow>, VaultError> {
+        const DOING: &str = "reading a credential";
+        within(DOING, async {
+            let mut tx = self.0.db.begin(DOING).await?;
+            let stored = credentials::find(tx.link(), owner, provider).await?;
+            let event = self.credential_event(by, AuditAction::CredentialRead, owner, Some(provider));
+            self.0.commit_read(tx, &event, DOING).await?;
+            Ok(stored.map(|stored| stored.row))
+        })
+        .await
     }
-    pub async fn read_credential(&self, by: &Actor, owner: &Owner, provider: &ProviderId) -> Result<Option<CredentialRow>, VaultError> {
-        todo!()
-    }
+
     pub async fn list_credentials(&self, by: &Actor, owner: &Owner) -> Result<Vec<CredentialRow>, VaultError> {
-        todo!()
+        const DOING: &str = "listing credentials";
+        within(DOING, async {
+            let mut tx = self.0.db.begin(DOING).await?;
+            let rows = credentials::list(tx.link(), owner).await?;
+            let event = self.credential_event(by, AuditAction::CredentialRead, owner, None);
+            self.0.commit_read(tx, &event, DOING).await?;
+            Ok(rows)
+        })
+        .await
     }
-    pub async fn delete_credential(&self, by: &Actor, owner: &Owner, provider: &ProviderId) -> Result<bool, VaultError> {
-        todo!()
+
+    /// False when there was none.
+    pub async fn delete_credential(
+        &self,
+        by: &Actor,
+        owner: &Owner,
+        provider: &ProviderId,
+    ) -> Result<bool, VaultError> {
+        const DOING: &str = "deleting a credential";
+        let _voids = self.voids_credential(owner, provider);
+        let deleted = within(DOING, async {
+            let mut tx = self.0.db.begin(DOING).await?;
+            let found = credentials::identity(tx.link(), owner, provider).await.during(DOING)?;
+            let Some((id, _)) = found else { return Ok(false) };
+            credentials::delete(tx.link(), id).await.during(DOING)?;
+            // So that the deleted row does not open when it is put back.
+            credentials::raise_mark(tx.link(), owner, provider).await.during(DOING)?;
+            let event = self.credential_event(by, AuditAction::CredentialDelete, owner, Some(provider));
+            self.0.commit_change(tx, &event, DOING).await?;
+            Ok(true)
+        })
+        .await?;
+        self.0.credentials.forget(&CredentialKey(owner.clone(), provider.clone()));
+        Ok(deleted)
     }
+
+    /// `None`, and nothing done, when the credential is gone or was replaced since `version`: a late answer
+    /// about the old key says nothing about the new one. A validation is on record also when nothing changed.
     #[expect(clippy::too_many_arguments, reason = "a status is these parts, and each caller has them apart")]
     pub async fn set_credential_status(
         &self,
@@ -47,8 +148,39 @@ impl Vault {
         detail: Option<String>,
         action: AuditAction,
     ) -> Result<Option<CredentialRow>, VaultError> {
-        todo!()
+        const DOING: &str = "storing a credential's status";
+        let mut voids = self.0.voids();
+        within(DOING, async {
+            let mut tx = self.0.db.begin(DOING).await?;
+            let found = credentials::find_by_id(tx.link(), id).await?;
+            let Some(mut row) = found.map(|stored| stored.row).filter(|row| row.version == version) else {
+                return Ok(None);
+            };
+            let validated = action == AuditAction::CredentialValidate;
+            if !validated && row.status == status && row.status_reason == reason {
+                return Ok(Some(row));
+            }
+            (row.status, row.status_reason, row.status_detail) = (status, reason, detail);
+            row.updated_at = self.0.now();
+            if validated {
+                row.last_validated_at = row.updated_at;
+            }
+            if !credentials::set_status(tx.link(), &row).await.during(DOING)? {
+                return Ok(None);
+            }
+            voids.add(CredentialKey(row.owner.clone(), row.provider.clone()).shard());
+            let event = AuditEvent {
+                detail: Some(status_text(status, reason)),
+                ..self.credential_event(by, action, &row.owner, Some(&row.provider))
+            };
+            self.0.commit_change(tx, &event, DOING).await?;
+            Ok(Some(row))
+        })
+        .await
     }
+
+    /// What a provider's answer in live traffic says about a credential. Returns at once; the change follows,
+    /// once however many calls report it.
     pub fn note_status(
         &self,
         by: Actor,
@@ -57,6 +189,119 @@ impl Vault {
         reason: Option<Code>,
         detail: Option<String>,
     ) {
-        todo!()
+        if credential.status == status && credential.status_reason == reason {
+            return;
+        }
+        let Some(id) = credential.id else { return self.note_system_status(&by, credential, status, reason) };
+        let version = credential.version;
+        if !self.0.noting.lock().insert((id, version)) {
+            return;
+        }
+        let vault = self.clone();
+        self.0.runtime.spawn(async move {
+            let action = AuditAction::CredentialStatus;
+            let set = vault.set_credential_status(&by, id, version, status, reason, detail, action).await;
+            vault.0.noting.lock().remove(&(id, version));
+            if let Err(error) = set {
+                // The next call on this credential reports it again.
+                tracing::warn!(credential = %id, error = &error as &dyn std::error::Error, "a status was not stored");
+            }
+        });
     }
+
+    pub(crate) fn credential_event(
+        &self,
+        by: &Actor,
+        action: AuditAction,
+        owner: &Owner,
+        provider: Option<&ProviderId>,
+    ) -> AuditEvent {
+        AuditEvent {
+            owner: Some(owner.to_string()),
+            provider: provider.cloned(),
+            ..self.0.event(by, action)
+        }
+    }
+
+    fn voids_credential(&self, owner: &Owner, provider: &ProviderId) -> Voids {
+        let mut voids = self.0.voids();
+        voids.add(CredentialKey(owner.clone(), provider.clone()).shard());
+        voids
+    }
+}
+
+impl Inner {
+    fn sealed(
+        &self,
+        new: &NewCredential,
+        version: i64,
+        before: Option<(CredentialId, chrono::DateTime<chrono::Utc>)>,
+    ) -> Result<Stored, VaultError> {
+        let now = self.now();
+        let (id, created_at) = before.unwrap_or_else(|| (Uuid::now_v7(), now));
+        let NewCredential { owner, provider, secret, settings, hosts, status_reason, status_detail } = new;
+        let binding = Binding { owner, provider, id, version, hosts, settings };
+        let ring = self.keyring.ring();
+        let kek = ring.current();
+        let sealed = seal(binding, secret, &kek.id, &kek.cipher, &self.chance)
+            .map_err(|error| VaultError::Sealed { id: id.to_string(), why: error.to_string() })?;
+        let row = CredentialRow {
+            id,
+            owner: owner.clone(),
+            provider: provider.clone(),
+            version,
+            masked_key: secret.masked(),
+            settings: settings.clone(),
+            status: CredentialStatus::Valid,
+            status_reason: *status_reason,
+            status_detail: status_detail.clone(),
+            last_validated_at: now,
+            created_at,
+            updated_at: now,
+        };
+        Ok(Stored { row, hosts: hosts.clone(), sealed, mark: Some(version) })
+    }
+
+    /// Opens a row, or says why it does not open.
+    pub fn open(&self, stored: Stored) -> Result<Credential, VaultError> {
+        let Stored { row, .. } = &stored;
+        let closed = |why: String| VaultError::Sealed { id: row.id.to_string(), why };
+        if stored.mark != Some(row.version) {
+            return Err(closed("an older or deleted row was put back in its place".to_owned()));
+        }
+        let kek_id = &stored.sealed.wrapped.kek_id;
+        let mut ring = self.keyring.ring();
+        if ring.get(kek_id).is_none() {
+            // Another process may have rotated since the file was read.
+            ring = self.keyring.reload()?;
+        }
+        let kek = ring.get(kek_id).ok_or_else(|| closed(format!("master key {kek_id} is not in the key file")))?;
+        let secret =
+            unseal(stored.binding(), &stored.sealed, &kek.cipher).map_err(|error| closed(error.to_string()))?;
+        let provider = self.providers.get(row.provider.as_str());
+        let resolved = provider.and_then(|provider| provider.hosts(&row.settings).ok());
+        Ok(Credential {
+            id: Some(row.id),
+            bound_elsewhere: resolved.as_ref() != Some(&stored.hosts),
+            owner: stored.row.owner,
+            provider: stored.row.provider,
+            version: stored.row.version,
+            status: stored.row.status,
+            status_reason: stored.row.status_reason,
+            settings: stored.row.settings,
+            hosts: stored.hosts,
+            secret: Arc::new(secret),
+        })
+    }
+}
+
+pub(crate) fn status_text(status: CredentialStatus, reason: Option<Code>) -> String {
+    match reason {
+        Some(reason) => format!("{status}: {reason}"),
+        None => status.to_string(),
+    }
+}
+
+fn refers_to_nothing(cause: &sqlx::Error) -> bool {
+    cause.as_database_error().is_some_and(|error| error.is_foreign_key_violation())
 }

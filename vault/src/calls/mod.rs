@@ -6,4 +6,5 @@ pub(crate) mod credentials;
 pub(crate) mod record;
 pub(crate) mod rotate;
 pub(crate) mod selections;
+pub(crate) mod system;
 pub(crate) mod tokens;

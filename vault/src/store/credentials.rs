@@ -137,6 +137,25 @@ pub(crate) async fn find_by_id(link: Link<'_>, id: CredentialId) -> Result<Optio
     row.map(Stored::try_from).transpose()
 }
 
+/// The id and birth of what is there, also when the rest of the row makes no sense.
+pub(crate) async fn identity(
+    link: Link<'_>,
+    owner: &Owner,
+    provider: &ProviderId,
+) -> Result<Option<(CredentialId, DateTime<Utc>)>, sqlx::Error> {
+    on!(link, c => {
+        sqlx::query_as(
+            "SELECT id, created_at FROM credentials
+             WHERE owner_kind = $1 AND owner_id = $2 AND provider = $3",
+        )
+        .bind(owner.kind())
+        .bind(owner.id())
+        .bind(provider.as_str())
+        .fetch_optional(c)
+        .await
+    })
+}
+
 pub(crate) async fn list(link: Link<'_>, owner: &Owner) -> Result<Vec<CredentialRow>, VaultError> {
     let rows: Vec<Row> = on!(link, c => {
         sqlx::query_as(
@@ -152,36 +171,74 @@ pub(crate) async fn list(link: Link<'_>, owner: &Owner) -> Result<Vec<Credential
     rows.into_iter().map(|row| Stored::try_from(row).map(|stored| stored.row)).collect()
 }
 
-/// The ids of all credentials after this one, in order.
-pub(crate) async fn ids_after(
+/// Which credential it is and whose: what can be told of a row that makes no sense otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding {
+    pub id: CredentialId,
+    pub owner: Owner,
+    pub provider: ProviderId,
+}
+
+#[derive(sqlx::FromRow)]
+struct HoldingRow {
+    id: CredentialId,
+    owner_kind: String,
+    owner_id: String,
+    provider: String,
+}
+
+impl TryFrom<HoldingRow> for Holding {
+    type Error = VaultError;
+
+    fn try_from(row: HoldingRow) -> Result<Self, VaultError> {
+        let owner = Owner::from_parts(&row.owner_kind, &row.owner_id).ok_or_else(|| VaultError::Corrupt {
+            table: TABLE,
+            id: row.id.to_string(),
+            what: "unknown owner kind".to_owned(),
+        })?;
+        Ok(Self { id: row.id, owner, provider: ProviderId::new(row.provider) })
+    }
+}
+
+/// All credentials after this id, in its order.
+pub(crate) async fn after(
     link: Link<'_>,
     after: CredentialId,
     limit: i64,
-) -> Result<Vec<CredentialId>, sqlx::Error> {
-    on!(link, c => {
-        sqlx::query_scalar("SELECT id FROM credentials WHERE id > $1 ORDER BY id LIMIT $2")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(c)
-            .await
+) -> Result<Vec<Holding>, VaultError> {
+    let rows: Vec<HoldingRow> = on!(link, c => {
+        sqlx::query_as(
+            "SELECT id, owner_kind, owner_id, provider FROM credentials WHERE id > $1 ORDER BY id LIMIT $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(c)
+        .await
     })
+    .during("listing all credentials")?;
+    rows.into_iter().map(Holding::try_from).collect()
 }
 
-/// Likewise, but only of those that need another master key than this one.
-pub(crate) async fn ids_under_other_keys(
+/// Likewise, but only those that need another master key than this one.
+pub(crate) async fn under_other_keys(
     link: Link<'_>,
     kek_id: &str,
     after: CredentialId,
     limit: i64,
-) -> Result<Vec<CredentialId>, sqlx::Error> {
-    on!(link, c => {
-        sqlx::query_scalar("SELECT id FROM credentials WHERE kek_id <> $1 AND id > $2 ORDER BY id LIMIT $3")
-            .bind(kek_id)
-            .bind(after)
-            .bind(limit)
-            .fetch_all(c)
-            .await
+) -> Result<Vec<Holding>, VaultError> {
+    let rows: Vec<HoldingRow> = on!(link, c => {
+        sqlx::query_as(
+            "SELECT id, owner_kind, owner_id, provider FROM credentials
+             WHERE kek_id <> $1 AND id > $2 ORDER BY id LIMIT $3",
+        )
+        .bind(kek_id)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(c)
+        .await
     })
+    .during("listing credentials under older master keys")?;
+    rows.into_iter().map(Holding::try_from).collect()
 }
 
 /// How many credentials need each master key.

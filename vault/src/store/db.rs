@@ -116,6 +116,16 @@ pub(crate) enum Link<'c> {
     Postgres(&'c mut PgConnection),
 }
 
+impl Link<'_> {
+    /// For one more statement on the same connection.
+    pub fn again(&mut self) -> Link<'_> {
+        match self {
+            Link::Sqlite(connection) => Link::Sqlite(connection),
+            Link::Postgres(connection) => Link::Postgres(connection),
+        }
+    }
+}
+
 /// Runs one expression on either database; `$connection` is its connection there.
 macro_rules! on {
     ($link:expr, $connection:ident => $query:expr) => {

@@ -11,6 +11,13 @@ pub(crate) async fn raise(link: Link<'_>) -> Result<i64, sqlx::Error> {
     })
 }
 
+/// Makes transactions that hold it run one after the other.
+pub(crate) async fn hold(link: Link<'_>) -> Result<(), sqlx::Error> {
+    on!(link, c => {
+        sqlx::query("UPDATE revision SET number = number WHERE one = 1").execute(c).await.map(|_| ())
+    })
+}
+
 pub(crate) async fn read(link: Link<'_>) -> Result<i64, sqlx::Error> {
     on!(link, c => sqlx::query_scalar("SELECT number FROM revision WHERE one = 1").fetch_one(c).await)
 }

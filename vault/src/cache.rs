@@ -1,0 +1,320 @@
+//! A cache whose entries a change makes void at once, also those whose load had begun before it.
+//!
+//! Each entry holds the generation, read before its load began, of the shard that its key falls into. A change
+//! raises the shard's generation after its commit; a reader whose shard differs from the entry's treats it as
+//! absent. However many readers miss a key at once, one load runs, and only for readers of the same generation:
+//! who comes after a change never joins a load from before it.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::clock::Clock;
+use crate::error::VaultError;
+use crate::telemetry::CacheEvents;
+
+/// The written bound of staleness where no notice of a change arrives: a node cut off from the database.
+const LIFE: Duration = Duration::from_secs(60);
+/// What was absent may be made by someone else any moment.
+const ABSENT_LIFE: Duration = Duration::from_secs(5);
+const SHARDS: usize = 1024;
+
+/// The counters that changes raise.
+pub(crate) struct Generations([AtomicU64; SHARDS]);
+
+/// Where in [`Generations`] something falls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard(usize);
+
+impl Shard {
+    pub fn of(key: &(impl Hash + ?Sized)) -> Self {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        Self(hasher.finish() as usize % SHARDS)
+    }
+}
+
+impl Generations {
+    pub fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; SHARDS])
+    }
+
+    pub fn of(&self, shard: Shard) -> u64 {
+        self.0[shard.0].load(Ordering::Acquire)
+    }
+
+    pub fn raise(&self, shard: Shard) {
+        self.0[shard.0].fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn raise_all(&self) {
+        self.0.iter().for_each(|shard| {
+            shard.fetch_add(1, Ordering::AcqRel);
+        });
+    }
+}
+
+pub(crate) trait CacheKey: Clone + Eq + Hash + Send + Sync + 'static {
+    fn shard(&self) -> Shard;
+}
+
+type Answer<V> = Option<Arc<V>>;
+type Load<V> = Shared<BoxFuture<'static, Result<Answer<V>, VaultError>>>;
+
+struct Entry<V> {
+    generation: u64,
+    loaded_at: DateTime<Utc>,
+    value: Answer<V>,
+}
+
+// By hand, for a derive would ask for `V: Clone`.
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self { generation: self.generation, loaded_at: self.loaded_at, value: self.value.clone() }
+    }
+}
+
+/// What caches share.
+#[derive(Clone)]
+pub(crate) struct Around {
+    pub generations: Arc<Generations>,
+    pub clock: Arc<dyn Clock>,
+    /// Where loads run: none depends on the one who asked staying, nor on the runtime that one asked from.
+    pub runtime: Handle,
+}
+
+pub(crate) struct Cache<K, V> {
+    entries: moka::sync::Cache<K, Entry<V>>,
+    loads: Mutex<HashMap<(K, u64), Load<V>>>,
+    generations: Arc<Generations>,
+    clock: Arc<dyn Clock>,
+    events: CacheEvents,
+    runtime: Handle,
+}
+
+impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
+    pub fn new(capacity: u64, events: CacheEvents, around: Around) -> Self {
+        // moka's own clock only sees to it that keys do not stay in memory; validity is decided here.
+        let entries = moka::sync::Cache::builder().max_capacity(capacity).time_to_live(LIFE).build();
+        let Around { generations, clock, runtime } = around;
+        Self { entries, loads: Mutex::new(HashMap::new()), generations, clock, events, runtime }
+    }
+
+    /// From memory only. `Some(None)`: known to be absent.
+    pub fn get(&self, key: &K) -> Option<Answer<V>> {
+        let found = self.entries.get(key).filter(|entry| self.holds(entry, self.generations.of(key.shard())));
+        match &found {
+            Some(_) => self.events.hit.inc(),
+            None => self.events.miss.inc(),
+        }
+        found.map(|entry| entry.value)
+    }
+
+    /// From memory, or by the one load that all who miss the key now share.
+    pub async fn get_or_load(
+        self: &Arc<Self>,
+        key: &K,
+        load: impl FnOnce() -> BoxFuture<'static, Result<Option<V>, VaultError>>,
+    ) -> Result<Answer<V>, VaultError> {
+        let generation = self.generations.of(key.shard());
+        let under_way = {
+            let mut loads = self.loads.lock();
+            // Looked up under the lock that a finished load takes to leave, so that its answer is not missed.
+            if let Some(entry) = self.entries.get(key).filter(|entry| self.holds(entry, generation)) {
+                return Ok(entry.value);
+            }
+            let place = (key.clone(), generation);
+            loads.entry(place).or_insert_with(|| self.clone().fill(key.clone(), generation, load())).clone()
+        };
+        under_way.await
+    }
+
+    fn fill(
+        self: Arc<Self>,
+        key: K,
+        generation: u64,
+        load: BoxFuture<'static, Result<Option<V>, VaultError>>,
+    ) -> Load<V> {
+        self.events.load.inc();
+        let loaded_at = self.clock.now();
+        let runtime = self.runtime.clone();
+        let task = runtime.spawn(async move {
+            let leave = Leave { cache: &self, place: Some((key.clone(), generation)) };
+            let answer = load.await.map(|value| value.map(Arc::new));
+            match &answer {
+                Ok(value) => {
+                    let entry = Entry { generation, loaded_at, value: value.clone() };
+                    self.entries.insert(key, entry);
+                }
+                Err(_) => self.events.error.inc(),
+            }
+            drop(leave);
+            answer
+        });
+        let stopped = |_| Err(VaultError::Unavailable { doing: "loading into the cache", cause: None });
+        task.map(move |done| done.unwrap_or_else(stopped)).boxed().shared()
+    }
+
+    /// Takes the plaintext out of memory now rather than when its time is over.
+    pub fn forget(&self, key: &K) {
+        self.entries.invalidate(key);
+    }
+
+    fn holds(&self, entry: &Entry<V>, generation: u64) -> bool {
+        if entry.generation != generation {
+            return false;
+        }
+        let life = if entry.value.is_some() { LIFE } else { ABSENT_LIFE };
+        let age = self.clock.now() - entry.loaded_at;
+        // A clock that was set back makes ages negative; such entries are not trusted.
+        age >= TimeDelta::zero() && age.to_std().is_ok_and(|age| age < life)
+    }
+}
+
+/// Takes a load off the list when it is done, also by a panic: the next reader then starts another.
+struct Leave<'a, K: CacheKey, V: Send + Sync + 'static> {
+    cache: &'a Cache<K, V>,
+    place: Option<(K, u64)>,
+}
+
+impl<K: CacheKey, V: Send + Sync + 'static> Drop for Leave<'_, K, V> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.cache.loads.lock().remove(&place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::clock::FrozenClock;
+    use crate::telemetry::Metrics;
+
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Name(&'static str);
+
+    impl CacheKey for Name {
+        fn shard(&self) -> Shard {
+            Shard::of(self.0)
+        }
+    }
+
+    struct Bench {
+        cache: Arc<Cache<Name, u32>>,
+        generations: Arc<Generations>,
+        clock: FrozenClock,
+        loads: Arc<AtomicUsize>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let generations = Arc::new(Generations::new());
+            let clock = FrozenClock::at(DateTime::UNIX_EPOCH);
+            let around = Around {
+                generations: generations.clone(),
+                clock: Arc::new(clock.clone()),
+                runtime: Handle::current(),
+            };
+            let cache = Cache::new(100, Metrics::new().token_cache, around);
+            Self { cache: Arc::new(cache), generations, clock, loads: Arc::default() }
+        }
+
+        async fn load(&self, key: Name, value: Option<u32>) -> Option<u32> {
+            let loads = self.loads.clone();
+            let load = move || {
+                async move {
+                    loads.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    Ok(value)
+                }
+                .boxed()
+            };
+            self.cache.get_or_load(&key, load).await.unwrap().map(|value| *value)
+        }
+
+        fn cached(&self, key: Name) -> Option<Option<u32>> {
+            self.cache.get(&key).map(|answer| answer.map(|value| *value))
+        }
+    }
+
+    #[tokio::test]
+    async fn many_who_miss_at_once_share_one_load() {
+        let bench = Bench::new();
+        let answers = futures::future::join_all((0..100).map(|_| bench.load(Name("a"), Some(1)))).await;
+        assert_eq!(answers, vec![Some(1); 100]);
+        assert_eq!(bench.loads.load(Ordering::SeqCst), 1);
+        assert_eq!(bench.cached(Name("a")), Some(Some(1)));
+    }
+
+    #[tokio::test]
+    async fn a_load_from_before_a_change_is_neither_kept_nor_joined() {
+        let bench = Bench::new();
+        let old = bench.load(Name("a"), Some(1));
+        let new = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            bench.generations.raise(Name("a").shard());
+            bench.load(Name("a"), None).await
+        };
+        assert_eq!(futures::join!(old, new), (Some(1), None));
+        assert_eq!(bench.loads.load(Ordering::SeqCst), 2);
+        assert_eq!(bench.cached(Name("a")), Some(None));
+    }
+
+    #[tokio::test]
+    async fn one_who_leaves_does_not_take_the_load_along() {
+        let bench = Bench::new();
+        let left = tokio::time::timeout(Duration::from_millis(5), bench.load(Name("a"), Some(1))).await;
+        assert!(left.is_err());
+        assert_eq!(bench.load(Name("a"), Some(2)).await, Some(1));
+        assert_eq!(bench.loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_load_that_panics_fails_its_readers_and_leaves_room_for_the_next() {
+        let bench = Bench::new();
+        let panicking = || async { panic!("a bug in a query") }.boxed();
+        assert!(bench.cache.get_or_load(&Name("a"), panicking).await.is_err());
+        assert_eq!(bench.load(Name("a"), Some(2)).await, Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_failed_load_is_not_kept() {
+        let bench = Bench::new();
+        let failing = || async { Err(VaultError::Unavailable { doing: "testing", cause: None }) }.boxed();
+        assert!(bench.cache.get_or_load(&Name("a"), failing).await.is_err());
+        assert_eq!(bench.load(Name("a"), Some(2)).await, Some(2));
+    }
+
+    #[tokio::test]
+    async fn entries_live_for_a_minute_and_absence_for_five_seconds() {
+        let bench = Bench::new();
+        bench.load(Name("there"), Some(1)).await;
+        bench.load(Name("absent"), None).await;
+        for (after, there, absent) in [(4, true, true), (5, true, false), (59, true, false), (60, false, false)] {
+            bench.clock.set(DateTime::UNIX_EPOCH + TimeDelta::seconds(after));
+            assert_eq!(bench.cached(Name("there")).is_some(), there, "after {after} s");
+            assert_eq!(bench.cached(Name("absent")).is_some(), absent, "after {after} s");
+        }
+        bench.clock.set(DateTime::UNIX_EPOCH - TimeDelta::seconds(1));
+        assert!(bench.cached(Name("there")).is_none(), "the clock was set back");
+    }
+
+    #[tokio::test]
+    async fn raising_all_voids_everything() {
+        let bench = Bench::new();
+        bench.load(Name("a"), Some(1)).await;
+        bench.generations.raise_all();
+        assert_eq!(bench.cached(Name("a")), None);
+    }
+}

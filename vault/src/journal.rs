@@ -1,0 +1,302 @@
+//! The journal: events on disk until the database has them.
+//!
+//! ```text
+//! 5d2c81a0 {"kind":"usage","id":…}
+//! ```
+//!
+//! One event a line: the CRC-32 of its JSON, the JSON. A line that was cut off by a crash, or garbled, is counted
+//! and passed over. Lines go to the active file; what is to be delivered is first renamed to a numbered segment
+//! beside it, which is removed once the database has all of it. A crash in between delivers a segment again,
+//! which the ids of its events make harmless.
+//!
+//! Events of recent segments are kept in memory too, so that in good times nothing is read back. When the disk
+//! refuses to write, memory alone carries them.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use policies::vocabulary::RecordEvent;
+
+use crate::error::OpenError;
+use crate::store::db::beside;
+
+/// How many events one segment keeps in memory.
+const IN_MEMORY: usize = 32_768;
+/// A segment that grew to this while the database was away is closed: it is delivered as a whole.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What could not be taken, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub journalled: u64,
+    /// Held in memory, for the disk refused them.
+    pub unwritten: u64,
+    pub dropped: u64,
+}
+
+pub(crate) struct Journal {
+    path: PathBuf,
+    max_bytes: u64,
+    state: Mutex<State>,
+    /// Keeps other processes out.
+    _lock: File,
+}
+
+struct State {
+    active: Segment,
+    file: Option<File>,
+    sealed: VecDeque<Arc<Segment>>,
+    next: u64,
+}
+
+/// A run of events that is delivered as a whole.
+#[derive(Default)]
+pub(crate) struct Segment {
+    /// `None` while it is active, and where the disk never took any of it.
+    path: Option<PathBuf>,
+    bytes: u64,
+    /// All of its events, unless there are too many or a former process wrote them.
+    events: Option<Vec<RecordEvent>>,
+    /// Some of its events are in memory only.
+    unwritten: bool,
+}
+
+impl Journal {
+    /// Takes up what a former process left.
+    pub fn open(path: &Path, max_bytes: u64) -> Result<Self, OpenError> {
+        let failed = |cause| OpenError::Journal { file: path.to_owned(), cause };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let lock = private().truncate(false).open(beside(path, ".lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::JournalInUse { file: path.to_owned() }),
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
+        let sealed = left_segments(path).map_err(failed)?;
+        let next = sealed.back().map_or(0, |(number, _)| number + 1);
+        let sealed = sealed.into_iter().map(|(_, segment)| Arc::new(segment)).collect();
+        let state = State { active: Segment::empty(), file: None, sealed, next };
+        let journal = Self { path: path.to_owned(), max_bytes, state: Mutex::new(state), _lock: lock };
+        journal.seal_left_over().map_err(failed)?;
+        Ok(journal)
+    }
+
+    fn seal_left_over(&self) -> io::Result<()> {
+        let bytes = match fs::metadata(&self.path) {
+            Ok(found) => found.len(),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => 0,
+            Err(cause) => return Err(cause),
+        };
+        if bytes == 0 {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        state.active = Segment { bytes, ..Segment::default() };
+        state.seal(&self.path)
+    }
+
+    /// Takes the events to disk, or holds them in memory when the disk refuses; drops what is over the limits.
+    pub fn append(&self, events: Vec<RecordEvent>) -> (Taken, io::Result<()>) {
+        let count = events.len() as u64;
+        let lines = render(&events);
+        let mut state = self.state.lock();
+        if state.bytes() + lines.len() as u64 > self.max_bytes {
+            return (Taken { dropped: count, ..Taken::default() }, Ok(()));
+        }
+        let written = state.write(&self.path, &lines);
+        let taken = match &written {
+            Ok(()) => {
+                state.active.remember(events);
+                Taken { journalled: count, ..Taken::default() }
+            }
+            Err(_) => match state.active.hold(events) {
+                true => Taken { unwritten: count, ..Taken::default() },
+                false => Taken { dropped: count, ..Taken::default() },
+            },
+        };
+        if written.is_ok() && state.active.bytes >= SEGMENT_BYTES {
+            return (taken, state.seal(&self.path));
+        }
+        (taken, written)
+    }
+
+    /// Sees to it that what was written survives a loss of power.
+    pub fn sync(&self) -> io::Result<()> {
+        let file = self.state.lock().file.as_ref().map(File::try_clone).transpose()?;
+        file.map_or(Ok(()), |file| file.sync_data())
+    }
+
+    /// The oldest run of events that is to be delivered.
+    pub fn front(&self) -> io::Result<Option<Arc<Segment>>> {
+        let mut state = self.state.lock();
+        if state.sealed.is_empty() && !state.active.is_empty() {
+            state.seal(&self.path)?;
+        }
+        Ok(state.sealed.front().cloned())
+    }
+
+    /// The database has all of this segment, the front one.
+    pub fn delivered(&self, segment: &Arc<Segment>) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.sealed.front().is_some_and(|front| Arc::ptr_eq(front, segment)) {
+            state.sealed.pop_front();
+        }
+        segment.path.as_ref().map_or(Ok(()), fs::remove_file)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.state.lock().bytes()
+    }
+}
+
+impl State {
+    fn bytes(&self) -> u64 {
+        self.active.bytes + self.sealed.iter().map(|segment| segment.bytes).sum::<u64>()
+    }
+
+    fn write(&mut self, path: &Path, lines: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(private().append(true).open(path)?),
+        };
+        if let Err(cause) = file.write_all(lines) {
+            // Part of it may be there; the next line must not begin in the middle of one.
+            file.set_len(self.active.bytes)?;
+            return Err(cause);
+        }
+        self.active.bytes += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Closes the active segment, under a name that tells its place in the order.
+    fn seal(&mut self, path: &Path) -> io::Result<()> {
+        if self.active.bytes > 0 {
+            let name = beside(path, &format!(".{:012}", self.next));
+            fs::rename(path, &name)?;
+            self.active.path = Some(name);
+        }
+        self.next += 1;
+        self.file = None;
+        let sealed = std::mem::replace(&mut self.active, Segment::empty());
+        self.sealed.push_back(Arc::new(sealed));
+        Ok(())
+    }
+}
+
+impl Segment {
+    fn empty() -> Self {
+        Self { events: Some(Vec::new()), ..Self::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes == 0 && self.events.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Keeps what is on disk at hand, while there is room.
+    fn remember(&mut self, more: Vec<RecordEvent>) {
+        let Some(events) = &mut self.events else { return };
+        events.extend(more);
+        if events.len() > IN_MEMORY && !self.unwritten {
+            self.events = None;
+        }
+    }
+
+    /// Keeps what is nowhere else; false when there is no room.
+    fn hold(&mut self, more: Vec<RecordEvent>) -> bool {
+        // A segment whose memory was given up is on disk alone, and the disk takes nothing now.
+        let Some(events) = &mut self.events else { return false };
+        if events.len() + more.len() > 2 * IN_MEMORY {
+            return false;
+        }
+        events.extend(more);
+        self.unwritten = true;
+        true
+    }
+
+    pub fn in_memory(&self) -> Option<&[RecordEvent]> {
+        self.events.as_deref()
+    }
+
+    /// What is on disk, for reading in batches.
+    pub fn read(&self) -> io::Result<SegmentReader> {
+        let path = self.path.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(SegmentReader { lines: BufReader::new(File::open(path)?), unreadable: 0 })
+    }
+}
+
+pub(crate) struct SegmentReader {
+    lines: BufReader<File>,
+    pub unreadable: u64,
+}
+
+impl SegmentReader {
+    /// Up to so many events; none at the end.
+    pub fn next(&mut self, count: usize) -> io::Result<Vec<RecordEvent>> {
+        let mut events = Vec::new();
+        let mut line = Vec::new();
+        while events.len() < count {
+            line.clear();
+            if self.lines.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            match parse(&line) {
+                Some(event) => events.push(event),
+                None => self.unreadable += 1,
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn render(events: &[RecordEvent]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(events.len() * 600);
+    for event in events {
+        let start = lines.len();
+        lines.extend_from_slice(b"00000000 ");
+        serde_json::to_writer(&mut lines, event).expect("an event has no map with keys that are not strings");
+        let sum = format!("{:08x}", crc32fast::hash(&lines[start + 9..]));
+        lines[start..start + 8].copy_from_slice(sum.as_bytes());
+        lines.push(b'\n');
+    }
+    lines
+}
+
+fn parse(line: &[u8]) -> Option<RecordEvent> {
+    let (sum, json) = line.strip_suffix(b"\n")?.split_at_checked(9)?;
+    let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
+    if crc32fast::hash(json) != sum {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+/// The segments of a former process, by their number.
+fn left_segments(path: &Path) -> io::Result<VecDeque<(u64, Segment)>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let prefix = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(|n| n.parse().ok());
+        if let Some(number) = number {
+            let (path, bytes) = (Some(entry.path()), entry.metadata()?.len());
+            found.push((number, Segment { path, bytes, events: None, unwritten: false }));
+        }
+    }
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into())
+}

@@ -1,0 +1,263 @@
+//! How a vault opens: which checks come before which steps.
+//!
+//! The key file is read before the database is touched, and found to be this database's before anything in it
+//! is changed, migrations included. A new key file is made only where no credential waits for an old one.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use policies::descriptor::Providers;
+use tokio::runtime::Handle;
+
+use crate::cache::{Around, Cache, Generations};
+use crate::calls::system;
+use crate::clock::{SystemChance, to_microseconds};
+use crate::credential::SystemKey;
+use crate::envelope::EnvelopeError;
+use crate::error::{During, OpenError, VaultError};
+use crate::keyring::{KeyringError, KeyringFile};
+use crate::recorder::{Recorder, Sink};
+use crate::revisions::Revisions;
+use crate::store::db::{Db, Link, Place, Single, Tx, within};
+use crate::store::schema::{self, Schema};
+use crate::store::{credentials, master_keys, revision};
+use crate::telemetry::Metrics;
+use crate::vault::{Inner, Vault, VaultSettings};
+
+const TOKENS: u64 = 100_000;
+const CREDENTIALS: u64 = 100_000;
+const SELECTIONS: u64 = 100_000;
+/// How soon changes made on other nodes and by commands are noticed.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(crate) async fn for_serving(
+    settings: VaultSettings,
+    providers: Arc<Providers>,
+    system: Vec<SystemKey>,
+) -> Result<Vault, OpenError> {
+    let base = base(&settings).await?;
+    let sink = Sink {
+        db: base.db.clone(),
+        metrics: base.metrics.clone(),
+        used_tokens: Arc::new(Mutex::new(HashMap::new())),
+    };
+    let recorder = Recorder::start(&settings.journal, settings.journal_max_bytes, sink)?;
+    let vault = assemble(settings, base, Some(recorder), providers, system);
+    vault.0.runtime.spawn(look_for_changes(Arc::downgrade(&vault.0)));
+    Ok(vault)
+}
+
+pub(crate) async fn for_command(
+    settings: VaultSettings,
+    providers: Arc<Providers>,
+    system: Vec<SystemKey>,
+) -> Result<Vault, OpenError> {
+    let base = base(&settings).await?;
+    Ok(assemble(settings, base, None, providers, system))
+}
+
+pub(crate) async fn migrate(url: &str) -> Result<usize, OpenError> {
+    let place = Place::parse(url)?;
+    let _lock = prepare(&place).await?;
+    let mut connection = place.connect().await?;
+    let before = schema::read(&mut connection, &place).await?;
+    refuse_newer(before, &place)?;
+    schema::migrate(&mut connection, &place).await?;
+    close(connection, &place).await?;
+    Ok(before.pending())
+}
+
+/// What stands once the database and the key file are known to belong together.
+struct Base {
+    db: Arc<Db>,
+    keyring: KeyringFile,
+    metrics: Arc<Metrics>,
+    revision: i64,
+}
+
+async fn base(settings: &VaultSettings) -> Result<Base, OpenError> {
+    let place = Place::parse(&settings.url)?;
+    let keyring = KeyringFile::load(&settings.master_key_file)?;
+    bring_up_to_date(settings, &place, keyring.as_ref()).await?;
+    let db = Db::open(&place, settings.max_connections);
+    let keyring = settle(settings, &db, keyring).await?;
+    let revision = first_revision(&db).await?;
+    let metrics = Arc::new(Metrics::new());
+    metrics.database_up.set(1);
+    Ok(Base { db: Arc::new(db), keyring, metrics, revision })
+}
+
+fn assemble(
+    settings: VaultSettings,
+    base: Base,
+    recorder: Option<Recorder>,
+    providers: Arc<Providers>,
+    system: Vec<SystemKey>,
+) -> Vault {
+    let Base { db, keyring, metrics, revision } = base;
+    let generations = Arc::new(Generations::new());
+    let (clock, runtime) = (settings.clock, Handle::current());
+    let around =
+        Around { generations: generations.clone(), clock: clock.clone(), runtime: runtime.clone() };
+    let used_tokens = recorder.as_ref().map(Recorder::used_tokens).unwrap_or_default();
+    Vault(Arc::new(Inner {
+        tokens: Arc::new(Cache::new(TOKENS, metrics.token_cache.clone(), around.clone())),
+        credentials: Arc::new(Cache::new(CREDENTIALS, metrics.credential_cache.clone(), around.clone())),
+        selections: Arc::new(Cache::new(SELECTIONS, metrics.selection_cache.clone(), around.clone())),
+        db,
+        keyring,
+        providers,
+        chance: SystemChance,
+        metrics,
+        generations,
+        revisions: Revisions::starting_at(revision),
+        system: parking_lot::RwLock::new(system::opened(system)),
+        noting: Mutex::default(),
+        used_tokens,
+        recorder,
+        clock,
+        runtime,
+    }))
+}
+
+/// Verifies the key file against what is there, then applies missing migrations or refuses.
+async fn bring_up_to_date(
+    settings: &VaultSettings,
+    place: &Place,
+    keyring: Option<&KeyringFile>,
+) -> Result<(), OpenError> {
+    let _lock = prepare(place).await?;
+    let mut connection = place.connect().await?;
+    let state = schema::read(&mut connection, place).await?;
+    refuse_newer(state, place)?;
+    if state != Schema::Empty {
+        verify(connection.link(), keyring, &settings.master_key_file).await?;
+    }
+    if state.pending() > 0 && !settings.migrate {
+        return Err(OpenError::MigrationsPending { database: place.name(), pending: state.pending() });
+    }
+    if state.pending() > 0 {
+        schema::migrate(&mut connection, place).await?;
+    }
+    close(connection, place).await
+}
+
+async fn prepare(place: &Place) -> Result<Option<File>, OpenError> {
+    match place.file() {
+        Some(file) => schema::prepare_file(file).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn close(connection: Single, place: &Place) -> Result<(), OpenError> {
+    let closed = connection.close().await;
+    closed.map_err(|cause| OpenError::Database { database: place.name(), cause })
+}
+
+fn refuse_newer(state: Schema, place: &Place) -> Result<(), OpenError> {
+    match state {
+        Schema::Newer(version) => Err(OpenError::NewerDatabase { database: place.name(), version }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the file holds every master key that the database knows, and they are the very keys.
+async fn verify(mut link: Link<'_>, keyring: Option<&KeyringFile>, file: &Path) -> Result<(), OpenError> {
+    const DOING: &str = "checking the master key";
+    let Some(keyring) = keyring else {
+        return match credentials::any(link).await.during(DOING)? {
+            true => Err(KeyringError::Missing { file: file.to_owned() }.into()),
+            false => Ok(()),
+        };
+    };
+    let ring = keyring.ring();
+    for known in master_keys::list(link.again()).await.during(DOING)? {
+        if !ring.get(&known.id).is_some_and(|key| key.is_proven_by(&known.proof)) {
+            return Err(KeyringError::Wrong { file: file.to_owned(), id: known.id }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Makes the key file where there may be none yet, and writes into the database which key is the current one.
+/// Processes that start at once do this one after the other.
+async fn settle(
+    settings: &VaultSettings,
+    db: &Db,
+    keyring: Option<KeyringFile>,
+) -> Result<KeyringFile, OpenError> {
+    const DOING: &str = "registering the master key";
+    let file = &settings.master_key_file;
+    let now = to_microseconds(settings.clock.now());
+    let mut tx = db.begin(DOING).await?;
+    revision::hold(tx.link()).await.during(DOING)?;
+    // The one before us in the queue may have made it.
+    let keyring = match keyring {
+        Some(keyring) => Some(keyring),
+        None => KeyringFile::load(file)?,
+    };
+    verify(tx.link(), keyring.as_ref(), file).await?;
+    let keyring = match keyring {
+        Some(keyring) => {
+            register(&mut tx, &keyring, now).await?;
+            keyring
+        }
+        None => {
+            let made = KeyringFile::create(file, now, &SystemChance)?;
+            register(&mut tx, &made, now).await?;
+            // No credential refers to the others, and whoever lost their file cannot bring them back.
+            master_keys::delete_others(tx.link(), &made.ring().current().id).await.during(DOING)?;
+            made
+        }
+    };
+    tx.commit(DOING).await?;
+    Ok(keyring)
+}
+
+async fn register(
+    tx: &mut Tx,
+    keyring: &KeyringFile,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), VaultError> {
+    let ring = keyring.ring();
+    let key = ring.current();
+    let proof = key.proof(&SystemChance).map_err(unproven)?;
+    master_keys::insert(tx.link(), &key.id, now, &proof).await.during("registering the master key")
+}
+
+pub(crate) fn unproven(error: EnvelopeError) -> VaultError {
+    VaultError::Sealed { id: "of the master key's proof".to_owned(), why: error.to_string() }
+}
+
+async fn first_revision(db: &Db) -> Result<i64, VaultError> {
+    const DOING: &str = "reading the revision";
+    within(DOING, async {
+        let mut reader = db.read(DOING).await?;
+        revision::read(reader.link()).await.during(DOING)
+    })
+    .await
+}
+
+/// Ends with the vault.
+async fn look_for_changes(vault: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(vault) = vault.upgrade() else { return };
+        let looked = vault.look_for_changes().await;
+        let up = i64::from(looked.is_ok());
+        if vault.metrics.database_up.get() == up {
+            continue;
+        }
+        vault.metrics.database_up.set(up);
+        match looked {
+            Ok(()) => tracing::info!("the database answers again"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the database does not answer");
+            }
+        }
+    }
+}
