@@ -1,0 +1,86 @@
+//! What must never arrive at a provider: a token of ours, a second credential, or traces of the gateway.
+
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+
+/// Every header in which some client carries a credential.
+const CREDENTIAL_HEADERS: &[&str] = &[
+    "authorization",
+    "xi-api-key",
+    "ocp-apim-subscription-key",
+    "ocp-apim-subscription-region",
+    "x-goog-api-key",
+    "x-goog-user-project",
+    "api-key",
+    "x-api-key",
+    "cookie",
+    "proxy-authorization",
+];
+
+const CREDENTIAL_PARAMETERS: &[&str] = &[
+    "key",
+    "access_token",
+    "token",
+    "single_use_token",
+    "authorization",
+    "xi-api-key",
+    "ocp-apim-subscription-key",
+    "subscription-key",
+    "api_key",
+];
+
+/// Headers that concern one connection, or tell who stands between.
+const HOP_HEADERS: &[&str] = &[
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "upgrade",
+    "expect",
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// Everything wrong with a request head, given the one header in which this provider takes its key.
+pub fn complaints(key_header: &str, headers: &HeaderMap, query: &BTreeMap<String, String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, value) in headers {
+        let name = name.as_str();
+        let is_key = name == key_header;
+        if CREDENTIAL_HEADERS.contains(&name) && !is_key {
+            found.push(format!("a credential header arrived: {name}"));
+        }
+        if HOP_HEADERS.contains(&name) || name.starts_with("x-voxgate") {
+            found.push(format!(
+                "a header of the gateway's or of its connection arrived: {name}"
+            ));
+        }
+        if name == "connection" && !matches!(value.as_bytes(), b"keep-alive" | b"close") {
+            found.push(format!("connection nominates {value:?}"));
+        }
+        if looks_like_token(&String::from_utf8_lossy(value.as_bytes())) {
+            found.push(format!("a token arrived in header {name}"));
+        }
+    }
+    if headers.get_all(key_header).iter().count() > 1 {
+        found.push(format!("{key_header} arrived more than once"));
+    }
+    for (name, value) in query {
+        if CREDENTIAL_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) {
+            found.push(format!("a credential parameter arrived: {name}"));
+        }
+        if looks_like_token(value) {
+            found.push(format!("a token arrived in parameter {name}"));
+        }
+    }
+    found
+}
+
+/// An access token, or a JWT: `{"` in base64 opens every one.
+pub fn looks_like_token(text: &str) -> bool {
+    text.contains("vxg_") || text.contains("eyJ")
+}

@@ -1,0 +1,39 @@
+//! What every test stands on: a gateway process between fakes and a database of its own, and the search for
+//! leaked secrets that ends each run.
+
+pub mod answer;
+pub mod calls;
+pub mod command;
+pub mod node;
+pub mod planted;
+pub mod postgres;
+pub mod relay;
+pub mod sdk;
+pub mod world;
+
+pub use answer::Answer;
+pub use planted::Planted;
+pub use world::{Database, User, World};
+
+/// Runs each scenario on SQLite and on Postgres.
+macro_rules! on_both_databases {
+    ($($scenario:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $scenario() {
+                    super::$scenario(crate::harness::Database::Sqlite).await
+                }
+            )+
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $scenario() {
+                    super::$scenario(crate::harness::Database::Postgres).await
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_databases;

@@ -1,0 +1,19 @@
+//! The binary from outside: started as its users start it, between their SDKs and providers as strict as the real ones.
+//!
+//! Every run ends by searching what the process printed, stored and answered for the planted keys and tokens.
+
+mod fakes;
+mod harness;
+
+mod callers;
+mod commands;
+mod credentials;
+mod first_run;
+mod lifecycle;
+mod native;
+mod nodes;
+mod record;
+mod refusals;
+mod sdk;
+mod tls;
+mod verdicts;
