@@ -19,11 +19,23 @@ pub(crate) const HEADERS: [HeaderName; 5] = [
 ];
 
 /// Query names that may hold a token, in the order in which they count.
-pub(crate) const QUERY: [&str; 6] =
-    ["key", "token", "access_token", "authorization", "single_use_token", "ocp-apim-subscription-key"];
+pub(crate) const QUERY: [&str; 6] = [
+    "key",
+    "token",
+    "access_token",
+    "authorization",
+    "single_use_token",
+    "ocp-apim-subscription-key",
+];
 
 /// Further query names under which providers take credentials.
-const OTHER_QUERY: [&str; 5] = ["xi-api-key", "xi_api_key", "subscription-key", "api_key", "oauth_token"];
+const OTHER_QUERY: [&str; 5] = [
+    "xi-api-key",
+    "xi_api_key",
+    "subscription-key",
+    "api_key",
+    "oauth_token",
+];
 
 /// What a subprotocol entry begins with when it carries a token.
 pub(crate) const SUBPROTOCOL: &str = "voxgate";
@@ -58,17 +70,26 @@ pub(crate) fn token_rank(name: &str) -> Option<usize> {
 
 pub(crate) fn is_stripped_query(name: &str) -> bool {
     let name = decoded(name);
-    QUERY.iter().chain(&OTHER_QUERY).any(|place| place.eq_ignore_ascii_case(&name))
+    QUERY
+        .iter()
+        .chain(&OTHER_QUERY)
+        .any(|place| place.eq_ignore_ascii_case(&name))
 }
 
 /// Percent-decoded; bytes that are not UTF-8 become replacement characters, which equal no name.
 pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
-    if text.as_bytes().contains(&b'%') { percent_decode_str(text).decode_utf8_lossy() } else { Cow::Borrowed(text) }
+    if text.as_bytes().contains(&b'%') {
+        percent_decode_str(text).decode_utf8_lossy()
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// Name and value of each parameter, as written. `;` divides too: some servers read it so.
 pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query.split(['&', ';']).map(|part| part.split_once('=').unwrap_or((part, "")))
+    query
+        .split(['&', ';'])
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
 }
 
 /// The query without every place of a credential, all other bytes and their order kept.
@@ -78,7 +99,11 @@ pub(crate) fn without_credentials(query: &str) -> Cow<'_, str> {
     }
     let mut kept = String::with_capacity(query.len());
     for part in query.split_inclusive(['&', ';']) {
-        let name = part.trim_end_matches(['&', ';']).split('=').next().unwrap_or_default();
+        let name = part
+            .trim_end_matches(['&', ';'])
+            .split('=')
+            .next()
+            .unwrap_or_default();
         if !is_stripped_query(name) {
             kept.push_str(part);
         }
@@ -102,11 +127,17 @@ mod tests {
             ("a=1&key=x", "a=1"),
             ("a=1&K%65y=x&b=2", "a=1&b=2"),
             ("a=1;key=x;b=2", "a=1;b=2"),
-            ("Authorization=Bearer%20x&Ocp-Apim-Subscription-Key=y&X-ConnectionId=1", "X-ConnectionId=1"),
+            (
+                "Authorization=Bearer%20x&Ocp-Apim-Subscription-Key=y&X-ConnectionId=1",
+                "X-ConnectionId=1",
+            ),
             ("a=key&b=token", "a=key&b=token"),
             ("keys=1&mykey=2", "keys=1&mykey=2"),
             ("a=1&&b=2", "a=1&&b=2"),
-            ("api_key=1&subscription-key=2&xi-api-key=3&single_use_token=4&access_token=5&token=6", ""),
+            (
+                "api_key=1&subscription-key=2&xi-api-key=3&single_use_token=4&access_token=5&token=6",
+                "",
+            ),
         ] {
             assert_eq!(without_credentials(query), left, "{query}");
         }

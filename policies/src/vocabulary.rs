@@ -384,7 +384,14 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), cause: None, param: None, retry_after: None, provider: None }
+        Self {
+            code,
+            message: message.into(),
+            cause: None,
+            param: None,
+            retry_after: None,
+            provider: None,
+        }
     }
 
     pub fn because(mut self, cause: impl Into<String>) -> Self {

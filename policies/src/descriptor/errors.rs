@@ -18,7 +18,12 @@ pub struct DescriptorError {
 
 impl DescriptorErrors {
     pub fn one(file: &str, key: &str, message: impl Into<String>) -> Self {
-        Self(vec![DescriptorError { file: file.to_owned(), key: key.to_owned(), line: None, message: message.into() }])
+        Self(vec![DescriptorError {
+            file: file.to_owned(),
+            key: key.to_owned(),
+            line: None,
+            message: message.into(),
+        }])
     }
 }
 
@@ -56,20 +61,34 @@ pub(super) struct Findings<'t> {
 
 impl<'t> Findings<'t> {
     pub fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, text, found: Vec::new() }
+        Self {
+            file,
+            text,
+            found: Vec::new(),
+        }
     }
 
     pub fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let key = key.into();
         let line = line_of_key(self.text, &key);
-        self.found.push(DescriptorError { file: self.file.to_owned(), key, line, message: message.into() });
+        self.found.push(DescriptorError {
+            file: self.file.to_owned(),
+            key,
+            line,
+            message: message.into(),
+        });
     }
 
     /// A failure of the TOML reader, which knows its own place in the text.
     pub fn add_unreadable(&mut self, key: String, error: &toml::de::Error) {
         let line = error.span().map(|span| line_of_offset(self.text, span.start));
         let message = with_suggestion(error.message());
-        self.found.push(DescriptorError { file: self.file.to_owned(), key, line, message });
+        self.found.push(DescriptorError {
+            file: self.file.to_owned(),
+            key,
+            line,
+            message,
+        });
     }
 
     /// The value if it is one; a problem at `key` and nothing otherwise.
@@ -87,7 +106,11 @@ impl<'t> Findings<'t> {
 }
 
 fn line_of_offset(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+    text.as_bytes()[..offset.min(text.len())]
+        .iter()
+        .filter(|b| **b == b'\n')
+        .count()
+        + 1
 }
 
 /// Follows a dotted key through the text as far as it goes.
@@ -103,9 +126,11 @@ fn line_of_key(text: &str, key: &str) -> Option<usize> {
                 offset = Some(name.span().start);
                 value
             }),
-            (None, Some(items)) => step.parse::<usize>().ok().and_then(|nth| <[_]>::get(items, nth)).inspect(
-                |value: &&toml::Spanned<DeValue<'_>>| offset = Some(value.span().start),
-            ),
+            (None, Some(items)) => step
+                .parse::<usize>()
+                .ok()
+                .and_then(|nth| <[_]>::get(items, nth))
+                .inspect(|value: &&toml::Spanned<DeValue<'_>>| offset = Some(value.span().start)),
             (None, None) => None,
         };
         match value.map(|value| value.get_ref()) {

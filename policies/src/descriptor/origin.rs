@@ -71,7 +71,10 @@ impl FromStr for Origin {
     type Err = OriginError;
 
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        let refuse = |reason| OriginError { text: text.to_owned(), reason };
+        let refuse = |reason| OriginError {
+            text: text.to_owned(),
+            reason,
+        };
         let url = Url::parse(text).map_err(|_| refuse("it is not a URL"))?;
         let https = match url.scheme() {
             "https" => true,
@@ -87,7 +90,10 @@ impl FromStr for Origin {
         if text.contains(['%', '\\']) {
             return Err(refuse("escapes and backslashes have no place in it"));
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("it names no host"))?;
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| refuse("it names no host"))?;
         let origin = Origin {
             https,
             host: host.to_owned(),
@@ -95,7 +101,9 @@ impl FromStr for Origin {
             base_path: url.path().trim_end_matches('/').to_owned(),
         };
         if !is_same_spelling(text, &origin) {
-            return Err(refuse("write it in lower case ASCII, without dot segments or doubled slashes"));
+            return Err(refuse(
+                "write it in lower case ASCII, without dot segments or doubled slashes",
+            ));
         }
         Ok(origin)
     }
@@ -123,7 +131,9 @@ impl Serialize for Origin {
 
 impl<'de> Deserialize<'de> for Origin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -152,13 +162,22 @@ mod tests {
 
     #[test]
     fn an_origin_is_shown_as_it_was_read() {
-        for text in
-            ["https://api.example.com", "http://127.0.0.1:9000", "https://[::1]:8443/tts", "https://a.example/x/y"]
-        {
+        for text in [
+            "https://api.example.com",
+            "http://127.0.0.1:9000",
+            "https://[::1]:8443/tts",
+            "https://a.example/x/y",
+        ] {
             assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
         }
-        assert_eq!("https://a.example:443/".parse::<Origin>().unwrap().to_string(), "https://a.example");
-        assert_eq!("http://a.example:8080".parse::<Origin>().unwrap().authority(), "a.example:8080");
+        assert_eq!(
+            "https://a.example:443/".parse::<Origin>().unwrap().to_string(),
+            "https://a.example"
+        );
+        assert_eq!(
+            "http://a.example:8080".parse::<Origin>().unwrap().authority(),
+            "a.example:8080"
+        );
     }
 
     #[test]
@@ -184,7 +203,10 @@ mod tests {
 
     #[test]
     fn hosts_travel_as_json_text() {
-        let hosts = Hosts(BTreeMap::from([("api".to_owned(), Arc::new("https://a.example".parse().unwrap()))]));
+        let hosts = Hosts(BTreeMap::from([(
+            "api".to_owned(),
+            Arc::new("https://a.example".parse().unwrap()),
+        )]));
         let json = serde_json::to_string(&hosts).unwrap();
         assert_eq!(json, r#"{"api":"https://a.example"}"#);
         assert_eq!(serde_json::from_str::<Hosts>(&json).unwrap(), hosts);

@@ -9,19 +9,25 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::errors::Findings;
 use super::file::*;
+use super::nearest;
 use super::pattern::{Glob, PathPattern, Pointer};
 use super::provider::*;
 use super::settings::{LONGEST_LABEL, Setting, Shape, Template};
-use super::nearest;
 use crate::vocabulary::ProviderId;
 
 pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provider> {
     let meters = meters(file.meters, findings);
     Some(Provider {
         settings: file.settings.into_iter().map(setting).collect(),
-        hosts: file.hosts.into_iter().filter_map(|(name, host)| hosts(name, host, findings)).collect(),
+        hosts: file
+            .hosts
+            .into_iter()
+            .filter_map(|(name, host)| hosts(name, host, findings))
+            .collect(),
         key: key(file.key, findings)?,
-        endpoints: nth(file.endpoints, "endpoints", findings, |e, key, f| endpoint(e, &meters, key, f)),
+        endpoints: nth(file.endpoints, "endpoints", findings, |e, key, f| {
+            endpoint(e, &meters, key, f)
+        }),
         verdicts: nth(file.verdicts, "verdicts", findings, verdict),
         retry: RetryHints {
             at: pointers(&file.retry.at, "retry.at", findings),
@@ -61,12 +67,18 @@ fn nth<T, U>(
     parse: impl Fn(T, &str, &mut Findings<'_>) -> Option<U>,
 ) -> Vec<U> {
     let numbered = items.into_iter().enumerate();
-    numbered.filter_map(|(at, item)| parse(item, &format!("{list}.{at}"), findings)).collect()
+    numbered
+        .filter_map(|(at, item)| parse(item, &format!("{list}.{at}"), findings))
+        .collect()
 }
 
 fn setting(file: FileSetting) -> Setting {
     let shape = match file.shape {
-        FileShape::Label { min, max, hyphens } => Shape::Label { min, max: max.min(LONGEST_LABEL), hyphens },
+        FileShape::Label { min, max, hyphens } => Shape::Label {
+            min,
+            max: max.min(LONGEST_LABEL),
+            hyphens,
+        },
         FileShape::OneOf(words) => Shape::OneOf(words),
     };
     Setting {
@@ -84,13 +96,22 @@ fn setting(file: FileSetting) -> Setting {
 fn hosts(name: String, file: FileHost, findings: &mut Findings<'_>) -> Option<(String, HostTemplate)> {
     let key = format!("hosts.{name}");
     let mut host = HostTemplate::new(findings.take(format!("{key}.url"), Template::parse(&file.url))?);
-    host.variants = nth(file.variants, &format!("{key}.variants"), findings, |variant, key, findings| {
-        let any = |value: String| (value != "*").then_some(value);
-        Some(HostVariant {
-            when: variant.when.into_iter().map(|(name, value)| (name, any(value))).collect(),
-            url: findings.take(format!("{key}.url"), Template::parse(&variant.url))?,
-        })
-    });
+    host.variants = nth(
+        file.variants,
+        &format!("{key}.variants"),
+        findings,
+        |variant, key, findings| {
+            let any = |value: String| (value != "*").then_some(value);
+            Some(HostVariant {
+                when: variant
+                    .when
+                    .into_iter()
+                    .map(|(name, value)| (name, any(value)))
+                    .collect(),
+                url: findings.take(format!("{key}.url"), Template::parse(&variant.url))?,
+            })
+        },
+    );
     host.settle();
     Some((name, host))
 }
@@ -110,10 +131,18 @@ fn key(file: FileKey, findings: &mut Findings<'_>) -> Option<KeyPlacement> {
     };
     let fixed_headers = file.fixed_headers.iter().filter_map(|(name, value)| {
         let at = format!("key.fixed_headers.{name}");
-        Some((header(name, &at, findings)?, findings.take(at.as_str(), HeaderValue::from_str(value))?))
+        Some((
+            header(name, &at, findings)?,
+            findings.take(at.as_str(), HeaderValue::from_str(value))?,
+        ))
     });
     let fixed_headers = fixed_headers.collect();
-    Some(KeyPlacement { place, before: before.to_owned(), after: after.to_owned(), fixed_headers })
+    Some(KeyPlacement {
+        place,
+        before: before.to_owned(),
+        after: after.to_owned(),
+        fixed_headers,
+    })
 }
 
 fn header(name: &str, key: &str, findings: &mut Findings<'_>) -> Option<HeaderName> {
@@ -125,7 +154,10 @@ fn pointer(text: &str, key: &str, findings: &mut Findings<'_>) -> Option<Pointer
 }
 
 fn pointers(texts: &[String], key: &str, findings: &mut Findings<'_>) -> Vec<Pointer> {
-    texts.iter().filter_map(|text| pointer(text, key, findings)).collect()
+    texts
+        .iter()
+        .filter_map(|text| pointer(text, key, findings))
+        .collect()
 }
 
 fn optional(text: &Option<String>, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
@@ -146,7 +178,9 @@ fn endpoint(
         None => Arc::default(),
         Some(name) => meters.get(name).cloned().or_else(|| {
             let near = nearest(name, meters.keys().map(String::as_str));
-            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let hint = near
+                .map(|near| format!("; did you mean {near}?"))
+                .unwrap_or_default();
             findings.add(format!("{key}.meter"), format!("unknown meter {name}{hint}"));
             None
         })?,
@@ -171,13 +205,19 @@ fn method(text: &str, key: &str, findings: &mut Findings<'_>) -> Option<Method> 
         "PATCH" => Some(Method::PATCH),
         "DELETE" => Some(Method::DELETE),
         _ => {
-            findings.add(key, format!("{text} is none of GET, POST, PUT, PATCH, DELETE and WS"));
+            findings.add(
+                key,
+                format!("{text} is none of GET, POST, PUT, PATCH, DELETE and WS"),
+            );
             None
         }
     }
 }
 
-fn meters(files: BTreeMap<String, FileMeter>, findings: &mut Findings<'_>) -> BTreeMap<String, Arc<MeterPlan>> {
+fn meters(
+    files: BTreeMap<String, FileMeter>,
+    findings: &mut Findings<'_>,
+) -> BTreeMap<String, Arc<MeterPlan>> {
     let parsed = files.into_iter().filter_map(|(name, file)| {
         let plan = meter(file, &format!("meters.{name}"), findings)?;
         Some((name, Arc::new(plan)))
@@ -186,14 +226,25 @@ fn meters(files: BTreeMap<String, FileMeter>, findings: &mut Findings<'_>) -> BT
 }
 
 fn meter(file: FileMeter, key: &str, findings: &mut Findings<'_>) -> Option<MeterPlan> {
-    let scaled = nth(file.audio_seconds, &format!("{key}.audio_seconds"), findings, |item, key, findings| {
-        Some(Scaled { at: pointer(&item.at, key, findings)?, times: item.times })
-    });
+    let scaled = nth(
+        file.audio_seconds,
+        &format!("{key}.audio_seconds"),
+        findings,
+        |item, key, findings| {
+            Some(Scaled {
+                at: pointer(&item.at, key, findings)?,
+                times: item.times,
+            })
+        },
+    );
     let characters_header = match &file.characters_header {
         Some(name) => Some(header(name, &format!("{key}.characters_header"), findings)?),
         None => None,
     };
-    let voices = file.model_by_voice.iter().map(|rule| (Glob::new(&rule.voice), rule.model.clone()));
+    let voices = file
+        .model_by_voice
+        .iter()
+        .map(|rule| (Glob::new(&rule.voice), rule.model.clone()));
     Some(MeterPlan {
         request: file.request,
         model: pointers(&file.model, &format!("{key}.model"), findings),
@@ -217,29 +268,55 @@ fn audio_bytes(file: FileAudioBytes, key: &str, findings: &mut Findings<'_>) -> 
         (Some(name), None) => FormatPlace::Query(name),
         (None, Some(name)) => FormatPlace::Header(header(&name, &format!("{key}.header"), findings)?),
         _ => {
-            findings.add(key, "the format is asked for in exactly one place: give query or header");
+            findings.add(
+                key,
+                "the format is asked for in exactly one place: give query or header",
+            );
             return None;
         }
     };
     for (name, _) in file.bytes_per_second.iter().filter(|(_, rate)| **rate <= 0.0) {
-        findings.add(format!("{key}.bytes_per_second.{name}"), "a rate is more than zero");
+        findings.add(
+            format!("{key}.bytes_per_second.{name}"),
+            "a rate is more than zero",
+        );
     }
     let head = |name: &str| file.head_bytes.get(name).copied().unwrap_or_default();
     let rates = file.bytes_per_second.iter();
-    let formats = rates.map(|(name, rate)| (name.clone(), ByteRate { per_second: *rate, head: head(name) }));
-    Some(AudioBytes { format, default_format: file.default, formats: formats.collect() })
+    let formats = rates.map(|(name, rate)| {
+        (
+            name.clone(),
+            ByteRate {
+                per_second: *rate,
+                head: head(name),
+            },
+        )
+    });
+    Some(AudioBytes {
+        format,
+        default_format: file.default,
+        formats: formats.collect(),
+    })
 }
 
 fn verdict(file: FileVerdict, key: &str, findings: &mut Findings<'_>) -> Option<VerdictRule> {
     let statuses = file.status.iter().filter_map(|text| {
         let range = status_range(text);
         if range.is_none() {
-            findings.add(format!("{key}.status"), format!("{text} is no status; write 401, 4xx or 500-599"));
+            findings.add(
+                format!("{key}.status"),
+                format!("{text} is no status; write 401, 4xx or 500-599"),
+            );
         }
         range
     });
     let statuses = statuses.collect();
-    let lower = |words: Vec<String>| words.into_iter().map(|word| word.to_lowercase()).collect::<Vec<_>>();
+    let lower = |words: Vec<String>| {
+        words
+            .into_iter()
+            .map(|word| word.to_lowercase())
+            .collect::<Vec<_>>()
+    };
     let body = match (file.at.is_empty(), file.text_contains.is_empty()) {
         (true, true) if file.equals.is_empty() && file.contains.is_empty() => BodyMatch::Anything,
         (true, false) => BodyMatch::Text(lower(file.text_contains)),
@@ -249,7 +326,10 @@ fn verdict(file: FileVerdict, key: &str, findings: &mut Findings<'_>) -> Option<
             contains: lower(file.contains),
         },
         _ => {
-            findings.add(key, "give `at` with `equals` or `contains`, or `text_contains`, or none of them");
+            findings.add(
+                key,
+                "give `at` with `equals` or `contains`, or `text_contains`, or none of them",
+            );
             return None;
         }
     };
@@ -264,7 +344,11 @@ fn verdict(file: FileVerdict, key: &str, findings: &mut Findings<'_>) -> Option<
 }
 
 fn status_range(text: &str) -> Option<(u16, u16)> {
-    let status = |text: &str| text.parse::<u16>().ok().filter(|status| (100..600).contains(status));
+    let status = |text: &str| {
+        text.parse::<u16>()
+            .ok()
+            .filter(|status| (100..600).contains(status))
+    };
     if let Some(class) = text.strip_suffix("xx") {
         let class = class.parse::<u16>().ok().filter(|class| (1..6).contains(class))?;
         return Some((class * 100, class * 100 + 99));
@@ -288,7 +372,13 @@ fn models(file: FileModels, findings: &mut Findings<'_>) -> ModelSource {
     let operations = file.operations.into_iter().map(|(operation, test)| {
         let key = format!("models.operations.{operation}.flag");
         let names = test.names.iter().map(|name| Glob::new(name)).collect();
-        (operation, ModelTest { flag: optional(&test.flag, &key, findings), names })
+        (
+            operation,
+            ModelTest {
+                flag: optional(&test.flag, &key, findings),
+                names,
+            },
+        )
     });
     let operations = operations.collect();
     ModelSource {

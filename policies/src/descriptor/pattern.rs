@@ -17,7 +17,11 @@ pub struct PathPattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Literal(String),
-    Hole { name: String, choices: Vec<String>, ending: String },
+    Hole {
+        name: String,
+        choices: Vec<String>,
+        ending: String,
+    },
 }
 
 /// A name with `*` for any run of characters.
@@ -40,8 +44,14 @@ const NOT_IN_A_HOLE: [char; 6] = ['/', '\\', ':', ';', '?', '#'];
 impl PathPattern {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let rest = text.strip_prefix('/').ok_or("a path begins with /")?;
-        let segments = rest.split('/').map(Segment::parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { text: text.to_owned(), segments })
+        let segments = rest
+            .split('/')
+            .map(Segment::parse)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            text: text.to_owned(),
+            segments,
+        })
     }
 
     pub fn as_str(&self) -> &str {
@@ -57,14 +67,20 @@ impl PathPattern {
 
     /// Whether the decoded path is of this pattern; calls `found` with each hole's name and content.
     pub fn matches<'p>(&'p self, path: &'p str, mut found: impl FnMut(&'p str, &'p str)) -> bool {
-        let Some(rest) = path.strip_prefix('/') else { return false };
+        let Some(rest) = path.strip_prefix('/') else {
+            return false;
+        };
         let mut given = rest.split('/');
         for segment in &self.segments {
             let Some(part) = given.next() else { return false };
             match segment {
                 Segment::Literal(literal) if literal == part => {}
                 Segment::Literal(_) => return false,
-                Segment::Hole { name, choices, ending } => match content(part, choices, ending) {
+                Segment::Hole {
+                    name,
+                    choices,
+                    ending,
+                } => match content(part, choices, ending) {
                     Some(content) => found(name, content),
                     None => return false,
                 },
@@ -91,7 +107,9 @@ impl Segment {
             return match text {
                 "" => Err("a path has no empty segment"),
                 "." | ".." => Err("a path has no dot segment"),
-                _ if text.contains(['{', '}', '%', '?', '#']) => Err("a literal segment holds no {, }, %, ? or #"),
+                _ if text.contains(['{', '}', '%', '?', '#']) => {
+                    Err("a literal segment holds no {, }, %, ? or #")
+                }
                 _ => Ok(Segment::Literal(text.to_owned())),
             };
         };
@@ -103,8 +121,16 @@ impl Segment {
         if ending.contains(['{', '}']) {
             return Err("a segment has at most one hole");
         }
-        let choices = choices.split('|').filter(|choice| !choice.is_empty()).map(str::to_owned).collect();
-        Ok(Segment::Hole { name: name.to_owned(), choices, ending: ending.to_owned() })
+        let choices = choices
+            .split('|')
+            .filter(|choice| !choice.is_empty())
+            .map(str::to_owned)
+            .collect();
+        Ok(Segment::Hole {
+            name: name.to_owned(),
+            choices,
+            ending: ending.to_owned(),
+        })
     }
 }
 
@@ -120,7 +146,9 @@ impl Glob {
     pub fn matches(&self, name: &str) -> bool {
         let mut pieces = self.0.split('*');
         let first = pieces.next().unwrap_or_default();
-        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let Some(mut rest) = name.strip_prefix(first) else {
+            return false;
+        };
         let mut last = None;
         for piece in pieces {
             if let Some(middle) = last.replace(piece) {
@@ -140,7 +168,9 @@ impl Pointer {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let rest = text.strip_prefix('/').ok_or("a pointer is empty or begins with /")?;
+        let rest = text
+            .strip_prefix('/')
+            .ok_or("a pointer is empty or begins with /")?;
         Ok(Self(rest.split('/').map(Step::parse).collect()))
     }
 
@@ -173,12 +203,18 @@ impl Pointer {
 
 impl Step {
     fn parse(text: &str) -> Self {
-        if text == "*" { Step::Any } else { Step::Key(text.replace("~1", "/").replace("~0", "~")) }
+        if text == "*" {
+            Step::Any
+        } else {
+            Step::Key(text.replace("~1", "/").replace("~0", "~"))
+        }
     }
 }
 
 fn visit<'v>(steps: &[Step], value: &'v Value, visitor: &mut dyn FnMut(&'v Value)) {
-    let Some((step, rest)) = steps.split_first() else { return visitor(value) };
+    let Some((step, rest)) = steps.split_first() else {
+        return visitor(value);
+    };
     match (step, value) {
         (Step::Any, Value::Array(items)) => items.iter().for_each(|item| visit(rest, item, visitor)),
         (Step::Any, Value::Object(members)) => members.values().for_each(|item| visit(rest, item, visitor)),
@@ -204,9 +240,11 @@ mod tests {
     fn a_pattern_takes_its_paths_and_no_others() {
         let pattern = PathPattern::parse("/{version=v1|v1beta}/models/{model}:generateContent").unwrap();
         let mut found = Vec::new();
-        assert!(pattern.matches("/v1beta/models/speaker-tts:generateContent", |name, value| {
-            found.push((name.to_owned(), value.to_owned()));
-        }));
+        assert!(
+            pattern.matches("/v1beta/models/speaker-tts:generateContent", |name, value| {
+                found.push((name.to_owned(), value.to_owned()));
+            })
+        );
         assert_eq!(found[1], ("model".to_owned(), "speaker-tts".to_owned()));
         for other in [
             "/v2/models/a:generateContent",
@@ -244,9 +282,17 @@ mod tests {
     fn a_pointer_reaches_through_lists() {
         let value = serde_json::json!({"error": {"details": [{"reason": "A"}, {"reason": "B"}]}});
         let mut all = Vec::new();
-        Pointer::parse("/error/details/*/reason").unwrap().visit(&value, &mut |v| all.push(v.as_str().unwrap()));
+        Pointer::parse("/error/details/*/reason")
+            .unwrap()
+            .visit(&value, &mut |v| all.push(v.as_str().unwrap()));
         assert_eq!(all, ["A", "B"]);
-        assert_eq!(Pointer::parse("/error/details/1/reason").unwrap().text(&value).unwrap(), "B");
+        assert_eq!(
+            Pointer::parse("/error/details/1/reason")
+                .unwrap()
+                .text(&value)
+                .unwrap(),
+            "B"
+        );
         assert!(Pointer::parse("error").is_err());
     }
 }

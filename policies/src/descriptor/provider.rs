@@ -178,7 +178,11 @@ pub enum BodyMatch {
     Anything,
     /// A value at one of the pointers that is one of these, or contains one of these (without case).
     /// Both lists empty: some value is there.
-    Json { at: Vec<Pointer>, equals: Vec<String>, contains: Vec<String> },
+    Json {
+        at: Vec<Pointer>,
+        equals: Vec<String>,
+        contains: Vec<String>,
+    },
     /// Text that is not HTML and contains one of these, in lower case.
     Text(Vec<String>),
 }

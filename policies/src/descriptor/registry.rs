@@ -17,8 +17,14 @@ pub struct Providers {
 /// The descriptors that ship with the gateway.
 const BUILT_IN: [(&str, &str); 3] = [
     ("azure.toml", include_str!("../../../config/providers/azure.toml")),
-    ("elevenlabs.toml", include_str!("../../../config/providers/elevenlabs.toml")),
-    ("gemini.toml", include_str!("../../../config/providers/gemini.toml")),
+    (
+        "elevenlabs.toml",
+        include_str!("../../../config/providers/elevenlabs.toml"),
+    ),
+    (
+        "gemini.toml",
+        include_str!("../../../config/providers/gemini.toml"),
+    ),
 ];
 
 /// First path segments that the gateway answers itself.
@@ -31,7 +37,9 @@ pub fn check_file(file_name: &str, text: &str) -> Result<Provider, DescriptorErr
 
 impl Providers {
     pub fn built_in() -> Result<Self, DescriptorErrors> {
-        BUILT_IN.iter().try_fold(Self::default(), |all, (name, text)| all.with_file(name, text))
+        BUILT_IN
+            .iter()
+            .try_fold(Self::default(), |all, (name, text)| all.with_file(name, text))
     }
 
     /// Adds a descriptor. An id or a root path that is taken already is refused.
@@ -46,8 +54,15 @@ impl Providers {
             for root in provider.root_paths.iter().filter(|root| other.claims(root)) {
                 findings.add("root_paths", format!("{root} belongs to {} already", other.id));
             }
-            if provider.root_paths.iter().any(|root| root.starts_with(&format!("/{}/", other.id))) {
-                findings.add("root_paths", format!("a root path hides the provider {}", other.id));
+            if provider
+                .root_paths
+                .iter()
+                .any(|root| root.starts_with(&format!("/{}/", other.id)))
+            {
+                findings.add(
+                    "root_paths",
+                    format!("a root path hides the provider {}", other.id),
+                );
             }
         }
         if !findings.is_empty() {
@@ -85,9 +100,16 @@ impl Providers {
         timeouts.connect = own.connect.unwrap_or(timeouts.connect);
         timeouts.first_byte = own.first_byte.unwrap_or(timeouts.first_byte);
         timeouts.idle = own.idle.unwrap_or(timeouts.idle);
-        if [timeouts.connect, timeouts.first_byte, timeouts.idle].iter().any(|limit| limit.is_zero()) {
+        if [timeouts.connect, timeouts.first_byte, timeouts.idle]
+            .iter()
+            .any(|limit| limit.is_zero())
+        {
             let key = format!("providers.{provider}.timeouts");
-            return Err(DescriptorErrors::one("configuration", &key, "a limit of zero would stop every call"));
+            return Err(DescriptorErrors::one(
+                "configuration",
+                &key,
+                "a limit of zero would stop every call",
+            ));
         }
         self.by_id.insert(provider.to_owned(), Arc::new(changed));
         Ok(self)
@@ -114,7 +136,10 @@ impl Provider {
     /// Whether this path, which begins a root path, already means this provider.
     fn claims(&self, root: &str) -> bool {
         root.starts_with(&format!("/{}/", self.id))
-            || self.root_paths.iter().any(|mine| mine.starts_with(root) || root.starts_with(mine.as_str()))
+            || self
+                .root_paths
+                .iter()
+                .any(|mine| mine.starts_with(root) || root.starts_with(mine.as_str()))
     }
 }
 
@@ -123,7 +148,11 @@ pub(super) fn check_template(provider: &Provider, template: &Template) -> Result
     let mut samples = Settings::new();
     for hole in template.holes() {
         let Some(setting) = provider.settings.iter().find(|setting| setting.name == hole) else {
-            return Err(unknown_name("setting", hole, provider.settings.iter().map(|setting| &setting.name)));
+            return Err(unknown_name(
+                "setting",
+                hole,
+                provider.settings.iter().map(|setting| &setting.name),
+            ));
         };
         if !setting.shape.fits_a_host() {
             return Err(format!("{hole} has no shape that keeps it a single DNS label"));

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::nearest;
 use super::origin::{Hosts, Origin};
 use super::provider::{HostTemplate, Provider};
-use super::nearest;
 
 /// A credential's settings.
 pub type Settings = BTreeMap<String, String>;
@@ -32,7 +32,11 @@ pub struct Setting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// One DNS label: lower-case ASCII letters and digits, inner hyphens where allowed.
-    Label { min: usize, max: usize, hyphens: bool },
+    Label {
+        min: usize,
+        max: usize,
+        hyphens: bool,
+    },
     OneOf(Vec<String>),
 }
 
@@ -58,7 +62,10 @@ pub struct SettingsError {
 
 impl SettingsError {
     fn new(setting: &str, message: impl Into<String>) -> Self {
-        Self { setting: setting.to_owned(), message: message.into() }
+        Self {
+            setting: setting.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -77,8 +84,14 @@ impl Shape {
     fn check(&self, value: &str) -> Result<(), String> {
         match self {
             Shape::Label { min, max, hyphens } if !is_label(value, *min, *max, *hyphens) => {
-                let hyphens = if *hyphens { ", digits and inner hyphens" } else { " and digits" };
-                Err(format!("must be {min} to {max} lower-case ASCII letters{hyphens}"))
+                let hyphens = if *hyphens {
+                    ", digits and inner hyphens"
+                } else {
+                    " and digits"
+                };
+                Err(format!(
+                    "must be {min} to {max} lower-case ASCII letters{hyphens}"
+                ))
             }
             Shape::OneOf(words) if !words.iter().any(|word| word == value) => {
                 Err(format!("must be one of {}", words.join(", ")))
@@ -105,8 +118,17 @@ impl Shape {
 }
 
 impl Setting {
+    /// Whether a value has this setting's shape, or what is wrong with it.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        self.shape.check(value)
+    }
+
     fn is_required(&self, given: &Settings) -> bool {
-        self.required || self.required_unless.as_ref().is_some_and(|other| !given.contains_key(other))
+        self.required
+            || self
+                .required_unless
+                .as_ref()
+                .is_some_and(|other| !given.contains_key(other))
     }
 }
 
@@ -127,7 +149,10 @@ impl Template {
             return Err("a } stands without its {");
         }
         pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Self { text: text.to_owned(), pieces })
+        Ok(Self {
+            text: text.to_owned(),
+            pieces,
+        })
     }
 
     pub fn as_str(&self) -> &str {
@@ -151,7 +176,8 @@ impl Template {
             }
         }
         let blamed = self.holes().next().unwrap_or("host");
-        text.parse().map_err(|error: super::OriginError| SettingsError::new(blamed, error.to_string()))
+        text.parse()
+            .map_err(|error: super::OriginError| SettingsError::new(blamed, error.to_string()))
     }
 }
 
@@ -168,7 +194,11 @@ fn label<'s>(name: &str, settings: &'s Settings) -> Result<&'s str, SettingsErro
 
 impl HostTemplate {
     pub fn new(url: Template) -> Self {
-        let mut host = Self { url, variants: Vec::new(), fixed: None };
+        let mut host = Self {
+            url,
+            variants: Vec::new(),
+            fixed: None,
+        };
         host.settle();
         host
     }
@@ -176,7 +206,11 @@ impl HostTemplate {
     /// Remembers the origin of a template that no setting changes.
     pub(super) fn settle(&mut self) {
         let changes = !self.variants.is_empty() || self.url.holes().next().is_some();
-        self.fixed = if changes { None } else { self.url.fill(&Settings::new()).ok().map(Arc::new) };
+        self.fixed = if changes {
+            None
+        } else {
+            self.url.fill(&Settings::new()).ok().map(Arc::new)
+        };
     }
 
     fn origin(&self, settings: &Settings) -> Result<Arc<Origin>, SettingsError> {
@@ -191,7 +225,10 @@ impl HostTemplate {
             })
         };
         let chosen = self.variants.iter().find(|variant| holds(&variant.when));
-        chosen.map_or(&self.url, |variant| &variant.url).fill(settings).map(Arc::new)
+        chosen
+            .map_or(&self.url, |variant| &variant.url)
+            .fill(settings)
+            .map(Arc::new)
     }
 }
 
@@ -208,7 +245,9 @@ impl Provider {
         for setting in &self.settings {
             match given.get(&setting.name).or(setting.default.as_ref()) {
                 Some(value) => {
-                    setting.shape.check(value).map_err(|message| SettingsError::new(&setting.name, message))?;
+                    setting
+                        .check(value)
+                        .map_err(|message| SettingsError::new(&setting.name, message))?;
                     settings.insert(setting.name.clone(), value.clone());
                 }
                 None if setting.is_required(given) => {
@@ -224,15 +263,25 @@ impl Provider {
     /// Every host with the settings filled in. The only place where a host name is made.
     pub fn hosts(&self, settings: &Settings) -> Result<Hosts, SettingsError> {
         let filled = |(name, host): (&String, &HostTemplate)| Ok((name.clone(), host.origin(settings)?));
-        Ok(Hosts(self.hosts.iter().map(filled).collect::<Result<_, SettingsError>>()?))
+        Ok(Hosts(
+            self.hosts
+                .iter()
+                .map(filled)
+                .collect::<Result<_, SettingsError>>()?,
+        ))
     }
 }
 
 fn unknown_setting<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(name, names.clone()) {
         Some(near) => format!("is not a setting of this provider; did you mean {near}?"),
-        None if names.clone().next().is_none() => "is not a setting of this provider, which has none".to_owned(),
-        None => format!("is not a setting of this provider, which has {}", names.collect::<Vec<_>>().join(", ")),
+        None if names.clone().next().is_none() => {
+            "is not a setting of this provider, which has none".to_owned()
+        }
+        None => format!(
+            "is not a setting of this provider, which has {}",
+            names.collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 

@@ -145,7 +145,10 @@ impl JsonScanner {
             self.state = State::Broken;
             return;
         }
-        self.frames.push(Frame { is_list, wanted: self.wanted });
+        self.frames.push(Frame {
+            is_list,
+            wanted: self.wanted,
+        });
         self.state = if is_list { State::Value } else { State::Key };
         if is_list {
             self.wanted = self.leading_on(|step| *step == Step::Any);
@@ -205,7 +208,9 @@ impl JsonScanner {
         let Some(frame) = self.frames.last() else { return 0 };
         let depth = self.frames.len() - 1;
         let leads = |nth: usize| self.wants[nth].at.steps().get(depth).is_some_and(&leads);
-        self.bits(frame.wanted).filter(|nth| leads(*nth)).fold(0, |set, nth| set | 1 << nth)
+        self.bits(frame.wanted)
+            .filter(|nth| leads(*nth))
+            .fold(0, |set, nth| set | 1 << nth)
     }
 
     fn bits(&self, set: Wanted) -> impl Iterator<Item = usize> + use<> {
@@ -216,7 +221,11 @@ impl JsonScanner {
     fn here(&self, take: Take) -> impl Iterator<Item = usize> + use<> {
         let depth = self.frames.len();
         let ends = |nth: &usize| self.wants[*nth].take == take && self.wants[*nth].at.steps().len() == depth;
-        self.bits(self.bits(self.wanted).filter(ends).fold(0, |set, nth| set | 1 << nth))
+        self.bits(
+            self.bits(self.wanted)
+                .filter(ends)
+                .fold(0, |set, nth| set | 1 << nth),
+        )
     }
 
     fn takes(&self, take: Take) -> bool {
@@ -264,7 +273,9 @@ impl JsonScanner {
     fn keep(&mut self, piece: Piece) {
         match piece {
             Piece::Byte(byte) => self.short.push(byte),
-            Piece::Char(c) => self.short.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            Piece::Char(c) => self
+                .short
+                .extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
         if self.short.len() > LONGEST - 4 {
             self.too_long = true;
@@ -274,7 +285,11 @@ impl JsonScanner {
 
     fn end_string(&mut self) {
         let short = std::mem::take(&mut self.short);
-        let text = if self.too_long { None } else { std::str::from_utf8(&short).ok() };
+        let text = if self.too_long {
+            None
+        } else {
+            std::str::from_utf8(&short).ok()
+        };
         if self.state == State::InKey {
             self.wanted = match text {
                 Some(key) => self.leading_on(|step| match step {
@@ -315,7 +330,9 @@ impl JsonScanner {
 
     fn end_word(&mut self) {
         if self.takes(Take::Number) && !self.too_long {
-            let number = std::str::from_utf8(&self.short).ok().and_then(|text| text.parse::<f64>().ok());
+            let number = std::str::from_utf8(&self.short)
+                .ok()
+                .and_then(|text| text.parse::<f64>().ok());
             for nth in self.here(Take::Number) {
                 self.found[nth].number = number.or(self.found[nth].number);
             }
@@ -394,9 +411,10 @@ impl StringReader {
         }
         let unit = self.unit;
         match (unit, self.high.take()) {
-            (0xDC00..=0xDFFF, Some(high)) => {
-                char::decode_utf16([high, unit]).next().and_then(Result::ok).map(Piece::Char)
-            }
+            (0xDC00..=0xDFFF, Some(high)) => char::decode_utf16([high, unit])
+                .next()
+                .and_then(Result::ok)
+                .map(Piece::Char),
             (0xD800..=0xDBFF, _) => {
                 self.high = Some(unit);
                 self.characters += 1;
@@ -404,7 +422,9 @@ impl StringReader {
             }
             _ => {
                 self.characters += 1;
-                Some(Piece::Char(char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER)))
+                Some(Piece::Char(
+                    char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER),
+                ))
             }
         }
     }
@@ -422,9 +442,15 @@ mod tests {
     use super::*;
 
     fn scan(document: &str, wants: &[(&str, Take)], chunk: usize) -> Vec<Found> {
-        let wants = wants.iter().map(|(at, take)| Want { at: Pointer::parse(at).unwrap(), take: *take });
+        let wants = wants.iter().map(|(at, take)| Want {
+            at: Pointer::parse(at).unwrap(),
+            take: *take,
+        });
         let mut scanner = JsonScanner::new(wants.collect());
-        document.as_bytes().chunks(chunk).for_each(|bytes| scanner.feed(bytes));
+        document
+            .as_bytes()
+            .chunks(chunk)
+            .for_each(|bytes| scanner.feed(bytes));
         scanner.found
     }
 
@@ -455,7 +481,16 @@ mod tests {
 
     #[test]
     fn nonsense_ends_the_reading() {
-        for document in ["", "<html>", "{\"a\"", "[[[", "{]", "}", "{\"text\":\"a\"} {\"text\":\"b\"}", "nul"] {
+        for document in [
+            "",
+            "<html>",
+            "{\"a\"",
+            "[[[",
+            "{]",
+            "}",
+            "{\"text\":\"a\"} {\"text\":\"b\"}",
+            "nul",
+        ] {
             let found = scan(document, &[("/text", Take::Length)], 3);
             assert!(found[0].length.unwrap_or(1) == 1, "{document}");
         }
@@ -474,7 +509,8 @@ mod tests {
             let key = prop_oneof![Just("text".to_owned()), Just("a".to_owned()), any::<String>()];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::vec((key, inner), 0..5).prop_map(|members| Value::Object(members.into_iter().collect())),
+                prop::collection::vec((key, inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
     }

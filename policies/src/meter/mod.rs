@@ -70,10 +70,20 @@ impl Meter {
 
     pub fn answer_head(&mut self, status: u16, headers: &HeaderMap) {
         self.status = Some(status);
-        let ids = self.provider.request_id_headers.iter().map(|name| header_text(headers, name));
-        self.provider_request_id =
-            ids.into_iter().find(|id| !id.is_empty() && id.len() <= LONGEST_ID).map(str::to_owned);
-        let charged = self.plan.characters_header.as_ref().map(|name| header_text(headers, name));
+        let ids = self
+            .provider
+            .request_id_headers
+            .iter()
+            .map(|name| header_text(headers, name));
+        self.provider_request_id = ids
+            .into_iter()
+            .find(|id| !id.is_empty() && id.len() <= LONGEST_ID)
+            .map(str::to_owned);
+        let charged = self
+            .plan
+            .characters_header
+            .as_ref()
+            .map(|name| header_text(headers, name));
         self.charged = charged.and_then(|text| text.parse().ok());
         if self.is_failure() {
             return;
@@ -91,7 +101,10 @@ impl Meter {
 
     pub fn reading(&self) -> Reading {
         let plan = &self.plan;
-        let named = self.model_from_path.as_deref().or_else(|| self.request.model(plan));
+        let named = self
+            .model_from_path
+            .as_deref()
+            .or_else(|| self.request.model(plan));
         let mut reading = Reading {
             model: named.or(plan.model_default.as_deref()).map(str::to_owned),
             provider_request_id: self.provider_request_id.clone(),
@@ -100,7 +113,10 @@ impl Meter {
         // A refused call consumes nothing.
         if !self.is_failure() {
             reading.characters = self.charged.or_else(|| self.request.characters(plan));
-            reading.audio_seconds = self.answer.audio_seconds(plan).or_else(|| self.seconds_of_bytes());
+            reading.audio_seconds = self
+                .answer
+                .audio_seconds(plan)
+                .or_else(|| self.seconds_of_bytes());
             reading.tokens_in = self.answer.tokens_in(plan);
             reading.tokens_out = self.answer.tokens_out(plan);
         }
@@ -121,10 +137,13 @@ impl Meter {
 fn byte_rate(plan: &MeterPlan, headers: &HeaderMap, query: Option<&str>) -> Option<ByteRate> {
     let audio = plan.audio_bytes.as_ref()?;
     let asked = match &audio.format {
-        FormatPlace::Header(name) => Some(header_text(headers, name).into()).filter(|text: &std::borrow::Cow<'_, str>| !text.is_empty()),
+        FormatPlace::Header(name) => Some(header_text(headers, name).into())
+            .filter(|text: &std::borrow::Cow<'_, str>| !text.is_empty()),
         FormatPlace::Query(wanted) => {
             let mut parameters = places::parameters(query.unwrap_or_default());
-            parameters.find(|(name, _)| places::decoded(name) == wanted.as_str()).map(|(_, value)| places::decoded(value))
+            parameters
+                .find(|(name, _)| places::decoded(name) == wanted.as_str())
+                .map(|(_, value)| places::decoded(value))
         }
     };
     let format = asked.as_deref().or(audio.default_format.as_deref())?;

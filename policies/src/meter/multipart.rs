@@ -83,7 +83,8 @@ impl MultipartScanner {
 
     /// Whether the head is that of the field; a file's name does not pass for it.
     fn names_field(&self) -> bool {
-        memchr::memmem::find_iter(&self.kept, &self.field).any(|at| at > 0 && matches!(self.kept[at - 1], b' ' | b';'))
+        memchr::memmem::find_iter(&self.kept, &self.field)
+            .any(|at| at > 0 && matches!(self.kept[at - 1], b' ' | b';'))
     }
 
     fn read_body(&mut self, bytes: &[u8]) -> usize {
@@ -131,7 +132,10 @@ impl MultipartScanner {
     fn end_part(&mut self) {
         if self.state == State::Value {
             let short = self.kept.len() < LONGEST;
-            self.value = std::str::from_utf8(&self.kept).ok().filter(|_| short).map(str::to_owned);
+            self.value = std::str::from_utf8(&self.kept)
+                .ok()
+                .filter(|_| short)
+                .map(str::to_owned);
             self.state = State::Done;
         } else {
             self.state = State::Head;
@@ -160,7 +164,8 @@ mod tests {
     use super::*;
 
     fn scan(body: &[u8], chunk: usize) -> Option<String> {
-        let mut scanner = MultipartScanner::new("multipart/form-data; boundary=\"XX-y\"", "model_id").unwrap();
+        let mut scanner =
+            MultipartScanner::new("multipart/form-data; boundary=\"XX-y\"", "model_id").unwrap();
         body.chunks(chunk).for_each(|bytes| scanner.feed(bytes));
         scanner.value().map(str::to_owned)
     }
@@ -176,14 +181,23 @@ mod tests {
             format!("\r\n{FILE}{FILE}{MODEL}--XX-y--"),
         ] {
             for chunk in 1..body.len() {
-                assert_eq!(scan(body.as_bytes(), chunk).as_deref(), Some("scribe_v2"), "{body} by {chunk}");
+                assert_eq!(
+                    scan(body.as_bytes(), chunk).as_deref(),
+                    Some("scribe_v2"),
+                    "{body} by {chunk}"
+                );
             }
         }
     }
 
     #[test]
     fn no_field_is_no_value() {
-        for body in [format!("{FILE}--XX-y--\r\n"), String::new(), "--XX-y--\r\n".to_owned(), "x".repeat(5000)] {
+        for body in [
+            format!("{FILE}--XX-y--\r\n"),
+            String::new(),
+            "--XX-y--\r\n".to_owned(),
+            "x".repeat(5000),
+        ] {
             assert_eq!(scan(body.as_bytes(), 7), None, "{body}");
         }
         assert!(MultipartScanner::new("multipart/form-data", "m").is_none());

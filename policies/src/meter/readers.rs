@@ -50,7 +50,9 @@ impl RequestReader {
     pub fn model<'r>(&'r self, plan: &'r MeterPlan) -> Option<&'r str> {
         match self {
             Self::Nothing => None,
-            Self::Json(json) => json.found()[..plan.model.len()].iter().find_map(|found| found.text.as_deref()),
+            Self::Json(json) => json.found()[..plan.model.len()]
+                .iter()
+                .find_map(|found| found.text.as_deref()),
             Self::Ssml(ssml) => {
                 let voice = ssml.voice()?;
                 let rule = plan.model_by_voice.iter().find(|(glob, _)| glob.matches(voice));
@@ -63,9 +65,10 @@ impl RequestReader {
     /// The characters that the request asks to be spoken.
     pub fn characters(&self, plan: &MeterPlan) -> Option<u64> {
         match self {
-            Self::Json(json) => {
-                json.found()[plan.model.len()..].iter().filter_map(|found| found.length).reduce(|a, b| a + b)
-            }
+            Self::Json(json) => json.found()[plan.model.len()..]
+                .iter()
+                .filter_map(|found| found.length)
+                .reduce(|a, b| a + b),
             Self::Ssml(ssml) => Some(ssml.characters()),
             Self::Nothing | Self::Multipart(_) => None,
         }
@@ -75,11 +78,15 @@ impl RequestReader {
 fn request_wants(plan: &MeterPlan) -> Vec<Want> {
     let want = |take: Take| move |at: &Pointer| Want { at: at.clone(), take };
     let models = plan.model.iter().map(want(Take::Text));
-    models.chain(plan.characters.iter().map(want(Take::Length))).collect()
+    models
+        .chain(plan.characters.iter().map(want(Take::Length)))
+        .collect()
 }
 
 fn multipart(plan: &MeterPlan, headers: &HeaderMap) -> Option<Box<MultipartScanner>> {
-    let Some([Step::Key(field)]) = plan.model.first().map(Pointer::steps) else { return None };
+    let Some([Step::Key(field)]) = plan.model.first().map(Pointer::steps) else {
+        return None;
+    };
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     MultipartScanner::new(content_type, field).map(Box::new)
 }
@@ -119,7 +126,9 @@ impl AnswerReader {
 
     pub fn audio_seconds(&self, plan: &MeterPlan) -> Option<f64> {
         let numbers = self.found().iter().map(|found| found.number);
-        numbers.zip(&plan.audio_seconds).find_map(|(number, scaled)| Some(number? * scaled.times))
+        numbers
+            .zip(&plan.audio_seconds)
+            .find_map(|(number, scaled)| Some(number? * scaled.times))
     }
 
     pub fn tokens_in(&self, plan: &MeterPlan) -> Option<u64> {
@@ -127,11 +136,19 @@ impl AnswerReader {
     }
 
     pub fn tokens_out(&self, plan: &MeterPlan) -> Option<u64> {
-        self.whole_number(plan.audio_seconds.len() + plan.tokens_in.len(), plan.tokens_out.len())
+        self.whole_number(
+            plan.audio_seconds.len() + plan.tokens_in.len(),
+            plan.tokens_out.len(),
+        )
     }
 
     fn whole_number(&self, skip: usize, count: usize) -> Option<u64> {
-        let number = self.found().iter().skip(skip).take(count).find_map(|found| found.number)?;
+        let number = self
+            .found()
+            .iter()
+            .skip(skip)
+            .take(count)
+            .find_map(|found| found.number)?;
         (number >= 0.0).then_some(number as u64)
     }
 }
@@ -140,7 +157,11 @@ impl AnswerReader {
 fn answer_wants(plan: &MeterPlan) -> Vec<Want> {
     let seconds = plan.audio_seconds.iter().map(|scaled| &scaled.at);
     let all = seconds.chain(&plan.tokens_in).chain(&plan.tokens_out);
-    all.map(|at| Want { at: at.clone(), take: Take::Number }).collect()
+    all.map(|at| Want {
+        at: at.clone(),
+        take: Take::Number,
+    })
+    .collect()
 }
 
 pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
@@ -149,5 +170,8 @@ pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
 }
 
 pub(super) fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
-    headers.get(name).and_then(|value| value.to_str().ok()).map_or("", str::trim)
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map_or("", str::trim)
 }

@@ -20,7 +20,10 @@ const FIELD: &[u8] = b"data:";
 
 impl SseScanner {
     pub fn new(wants: Vec<Want>) -> Self {
-        Self { json: JsonScanner::new(wants), line: Line::Name(0) }
+        Self {
+            json: JsonScanner::new(wants),
+            line: Line::Name(0),
+        }
     }
 
     pub fn found(&self) -> &[Found] {
@@ -77,9 +80,15 @@ mod tests {
     fn the_last_event_counts() {
         let stream = "event: x\r\ndata: {\"u\":{\"n\":1}}\r\n\r\n: note\n\ndata:{\"u\":\ndata: {\"n\":2}}\n\ndata: [DONE]\n\n";
         for chunk in 1..stream.len() {
-            let want = Want { at: Pointer::parse("/u/n").unwrap(), take: Take::Number };
+            let want = Want {
+                at: Pointer::parse("/u/n").unwrap(),
+                take: Take::Number,
+            };
             let mut scanner = SseScanner::new(vec![want]);
-            stream.as_bytes().chunks(chunk).for_each(|bytes| scanner.feed(bytes));
+            stream
+                .as_bytes()
+                .chunks(chunk)
+                .for_each(|bytes| scanner.feed(bytes));
             assert_eq!(scanner.found()[0].number, Some(2.0), "in chunks of {chunk}");
         }
     }

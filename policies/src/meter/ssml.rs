@@ -25,12 +25,18 @@ pub(super) struct SsmlScanner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Text,
-    Entity { length: usize },
+    Entity {
+        length: usize,
+    },
     Tag,
     /// Inside of `<!-- -->`; so many `-` in a row.
-    Comment { dashes: u8 },
+    Comment {
+        dashes: u8,
+    },
     /// Inside of `<![CDATA[ ]]>`, which is text; so many `]` in a row.
-    Cdata { brackets: u8 },
+    Cdata {
+        brackets: u8,
+    },
 }
 
 impl SsmlScanner {
@@ -82,7 +88,9 @@ impl SsmlScanner {
             },
             State::Comment { dashes } => {
                 self.state = match byte {
-                    b'-' => State::Comment { dashes: (dashes + 1).min(2) },
+                    b'-' => State::Comment {
+                        dashes: (dashes + 1).min(2),
+                    },
                     b'>' if dashes == 2 => State::Text,
                     _ => State::Comment { dashes: 0 },
                 }
@@ -111,7 +119,9 @@ impl SsmlScanner {
 
     fn cdata(&mut self, byte: u8, brackets: u8) {
         self.state = match byte {
-            b']' if brackets < 2 => State::Cdata { brackets: brackets + 1 },
+            b']' if brackets < 2 => State::Cdata {
+                brackets: brackets + 1,
+            },
             b'>' if brackets == 2 => State::Text,
             _ => {
                 for _ in 0..brackets {
@@ -155,7 +165,11 @@ impl SsmlScanner {
         }
         self.has_text = true;
         self.characters += std::mem::take(&mut self.blanks);
-        self.characters += if self.wide_count_double && is_wide(code) { 2 } else { 1 };
+        self.characters += if self.wide_count_double && is_wide(code) {
+            2
+        } else {
+            1
+        };
     }
 
     fn end_run(&mut self) {
@@ -179,6 +193,8 @@ struct TagReader {
     head: Vec<u8>,
     quote: Option<u8>,
     attribute: Vec<u8>,
+    /// White space stood after the attribute's name: `=` may still follow, another name begins anew.
+    gap: bool,
     value: Vec<u8>,
     voice: Option<String>,
 }
@@ -224,16 +240,23 @@ impl TagReader {
                 self.quote = Some(byte);
                 self.value.clear();
             }
-            b'=' => {}
-            _ if byte.is_ascii_whitespace() => self.attribute.clear(),
-            _ if self.attribute.len() < CDATA.len() => self.attribute.push(byte),
-            _ => {}
+            b'=' => self.gap = false,
+            _ if byte.is_ascii_whitespace() => self.gap = true,
+            _ => {
+                if std::mem::take(&mut self.gap) {
+                    self.attribute.clear();
+                }
+                if self.attribute.len() < CDATA.len() {
+                    self.attribute.push(byte);
+                }
+            }
         }
         TagStep::Inside
     }
 
     fn end_value(&mut self) {
-        let is_voice = self.head.starts_with(b"voice") && self.head.get(5).is_some_and(u8::is_ascii_whitespace);
+        let is_voice =
+            self.head.starts_with(b"voice") && self.head.get(5).is_some_and(u8::is_ascii_whitespace);
         if is_voice && self.attribute == b"name" && self.voice.is_none() {
             self.voice = std::str::from_utf8(&self.value).ok().map(str::to_owned);
         }
@@ -247,16 +270,27 @@ mod tests {
 
     fn scan(text: &str, double: bool, chunk: usize) -> (u64, Option<String>) {
         let mut scanner = SsmlScanner::new(double);
-        text.as_bytes().chunks(chunk).for_each(|bytes| scanner.feed(bytes));
+        text.as_bytes()
+            .chunks(chunk)
+            .for_each(|bytes| scanner.feed(bytes));
         (scanner.characters(), scanner.voice().map(str::to_owned))
     }
 
     #[test]
     fn text_counts_and_markup_does_not() {
         for (text, characters) in [
-            ("<speak version='1.0'><voice name='a'>Hello world</voice></speak>", 11),
-            ("<speak>\n  <voice name=\"b>c\">\n    Hi there\n  </voice>\n</speak>", 16),
-            ("<?xml version='1.0'?><speak>a<!-- no > no --><break time='1s'/>b</speak>", 2),
+            (
+                "<speak version='1.0'><voice name='a'>Hello world</voice></speak>",
+                11,
+            ),
+            (
+                "<speak>\n  <voice name=\"b>c\">\n    Hi there\n  </voice>\n</speak>",
+                16,
+            ),
+            (
+                "<?xml version='1.0'?><speak>a<!-- no > no --><break time='1s'/>b</speak>",
+                2,
+            ),
             ("<speak>a &amp; b &#x41; &lt;</speak>", 9),
             ("<speak><![CDATA[a]]b<c>]]></speak>", 7),
             ("<speak>é😀</speak>", 2),
@@ -265,16 +299,30 @@ mod tests {
             ("", 0),
         ] {
             for chunk in 1..=text.len().max(1) {
-                assert_eq!(scan(text, false, chunk).0, characters, "{text} in chunks of {chunk}");
+                assert_eq!(
+                    scan(text, false, chunk).0,
+                    characters,
+                    "{text} in chunks of {chunk}"
+                );
             }
         }
     }
 
     #[test]
     fn wide_characters_may_count_double() {
-        for (text, once, twice) in [("你好 ab", 5, 7), ("ひらガナ", 4, 8), ("한국", 2, 4), ("é", 1, 1), ("。", 1, 1)] {
+        for (text, once, twice) in [
+            ("你好 ab", 5, 7),
+            ("ひらガナ", 4, 8),
+            ("한국", 2, 4),
+            ("é", 1, 1),
+            ("。", 1, 1),
+        ] {
             let markup = format!("<speak>{text}</speak>");
-            assert_eq!((scan(&markup, false, 2).0, scan(&markup, true, 2).0), (once, twice), "{text}");
+            assert_eq!(
+                (scan(&markup, false, 2).0, scan(&markup, true, 2).0),
+                (once, twice),
+                "{text}"
+            );
         }
     }
 

@@ -25,13 +25,23 @@ pub struct UpstreamCall {
 pub enum Question<'a> {
     /// Place in the provider's probes.
     Probe(usize),
-    Models { page: Option<&'a str> },
-    Voices { q: Option<&'a str>, language: Option<&'a str>, page: Option<&'a str> },
+    Models {
+        page: Option<&'a str>,
+    },
+    Voices {
+        q: Option<&'a str>,
+        language: Option<&'a str>,
+        page: Option<&'a str>,
+    },
     Quota,
 }
 
 /// What a query value may hold unescaped.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The call that answers a question; `None`: this provider has no such call.
 pub fn ask(
@@ -43,15 +53,25 @@ pub fn ask(
     let voices = &provider.voices;
     let (call, extra) = match question {
         Question::Probe(nth) => (provider.probes.get(nth), vec![]),
-        Question::Models { page } => (provider.models.call.as_ref(), vec![(&provider.models.page_query, page)]),
+        Question::Models { page } => (
+            provider.models.call.as_ref(),
+            vec![(&provider.models.page_query, page)],
+        ),
         Question::Voices { q, language, page } => (
             voices.call.as_ref(),
-            vec![(&voices.search_query, q), (&voices.language_query, language), (&voices.page_query, page)],
+            vec![
+                (&voices.search_query, q),
+                (&voices.language_query, language),
+                (&voices.page_query, page),
+            ],
         ),
         Question::Quota => (provider.quota.as_ref().map(|quota| &quota.call), vec![]),
     };
-    let extra = extra.into_iter().filter_map(|(name, value)| Some((name.as_deref()?, value?)));
-    call.map(|call| made(provider, hosts, call, extra, key)).transpose()
+    let extra = extra
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.as_deref()?, value?)));
+    call.map(|call| made(provider, hosts, call, extra, key))
+        .transpose()
 }
 
 fn made<'a>(
@@ -61,9 +81,16 @@ fn made<'a>(
     extra: impl Iterator<Item = (&'a str, &'a str)>,
     key: &str,
 ) -> Result<UpstreamCall, RewriteError> {
-    let origin = hosts.get(&call.host).ok_or_else(|| RewriteError::UnknownHost(call.host.clone()))?;
-    let own = call.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let query = own.chain(extra).map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, VALUE)));
+    let origin = hosts
+        .get(&call.host)
+        .ok_or_else(|| RewriteError::UnknownHost(call.host.clone()))?;
+    let own = call
+        .query
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let query = own
+        .chain(extra)
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, VALUE)));
     let query = query.collect::<Vec<_>>().join("&");
     let path = path_and_query(&provider.key, origin, &call.path, Some(&query), key);
     let mut headers = HeaderMap::new();
@@ -74,5 +101,10 @@ fn made<'a>(
     place_key(&provider.key, key, &mut headers)?;
     let scheme = if origin.https { "https" } else { "http" };
     let url = format!("{scheme}://{}{path}", origin.authority());
-    Ok(UpstreamCall { method: call.method.clone(), url, headers, body: None })
+    Ok(UpstreamCall {
+        method: call.method.clone(),
+        url,
+        headers,
+        body: None,
+    })
 }

@@ -20,7 +20,11 @@ pub fn error_body(
         Dialect::Google => google(code, message, setup_url),
         Dialect::Plain => json!({"error": {"code": code.as_str(), "message": message}}),
     };
-    let outer = if dialect == Dialect::Detail { "detail" } else { "error" };
+    let outer = if dialect == Dialect::Detail {
+        "detail"
+    } else {
+        "error"
+    };
     if let (Some(url), Some(members), false) =
         (setup_url, body[outer].as_object_mut(), dialect == Dialect::Google)
     {
@@ -99,6 +103,9 @@ mod tests {
         assert_eq!(google["error"]["code"], 424);
         assert_eq!(google["error"]["status"], "FAILED_PRECONDITION");
         assert_eq!(google["error"]["details"][0]["reason"], "credential_missing");
-        assert_eq!(google["error"]["details"][0]["metadata"]["setup_url"], "http://setup/x");
+        assert_eq!(
+            google["error"]["details"][0]["metadata"]["setup_url"],
+            "http://setup/x"
+        );
     }
 }

@@ -42,17 +42,24 @@ pub fn upstream_head(
     parts.uri = upstream_uri(&provider.key, origin, raw_path, query, key)?;
     parts.headers = HeaderMap::with_capacity(headers.len() + provider.key.fixed_headers.len() + 3);
     let authority = Bytes::from(origin.authority());
-    let host = HeaderValue::from_maybe_shared(authority).map_err(|_| RewriteError::Host(origin.host.clone()))?;
+    let host =
+        HeaderValue::from_maybe_shared(authority).map_err(|_| RewriteError::Host(origin.host.clone()))?;
     parts.headers.insert(HOST, host);
     copy_headers(headers, &mut parts.headers);
     // A compressed answer could be neither judged nor metered, and audio does not compress.
-    parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    parts
+        .headers
+        .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     place_key(&provider.key, key, &mut parts.headers)?;
     Ok(parts)
 }
 
 /// Puts the key and what always goes with it into the headers, over anything that stands there.
-pub(super) fn place_key(placement: &KeyPlacement, key: &str, headers: &mut HeaderMap) -> Result<(), RewriteError> {
+pub(super) fn place_key(
+    placement: &KeyPlacement,
+    key: &str,
+    headers: &mut HeaderMap,
+) -> Result<(), RewriteError> {
     for (name, value) in &placement.fixed_headers {
         headers.insert(name, value.clone());
     }
@@ -115,7 +122,11 @@ fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
     let nominated = nominated(from);
     for (name, value) in from {
         let stays = is_of_this_hop(name) || places::is_stripped_header(name) || is_about_the_way(name);
-        if stays || nominated.iter().any(|nominated| nominated.eq_ignore_ascii_case(name.as_str())) {
+        if stays
+            || nominated
+                .iter()
+                .any(|nominated| nominated.eq_ignore_ascii_case(name.as_str()))
+        {
             continue;
         }
         if *name == SEC_WEBSOCKET_PROTOCOL {
@@ -131,10 +142,15 @@ fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
 /// Headers that `Connection` declares to be of this hop, besides those that always are. The length of the
 /// body is not the caller's to withdraw.
 fn nominated(headers: &HeaderMap) -> Vec<&str> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(',').map(str::trim));
     let usual = ["keep-alive", "close", "upgrade", "te", "content-length", ""];
-    names.filter(|name| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(name))).collect()
+    names
+        .filter(|name| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(name)))
+        .collect()
 }
 
 fn is_of_this_hop(name: &HeaderName) -> bool {
@@ -156,15 +172,25 @@ fn is_of_this_hop(name: &HeaderName) -> bool {
 /// What tells a provider who the caller is or which way the call took, and what only Voxgate may say.
 fn is_about_the_way(name: &HeaderName) -> bool {
     let name = name.as_str();
-    matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-") || name.starts_with("x-voxgate-")
+    matches!(name, "forwarded" | "via" | "x-real-ip")
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("x-voxgate-")
 }
 
 /// The subprotocols that are the provider's business; nothing when none is left.
 fn without_our_subprotocols(value: &HeaderValue) -> Option<HeaderValue> {
     let entries = value.to_str().ok()?.split(',').map(str::trim);
     let is_ours = |entry: &str| {
-        entry.strip_prefix(SUBPROTOCOL).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        entry
+            .strip_prefix(SUBPROTOCOL)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let kept: Vec<_> = entries.filter(|entry| !entry.is_empty() && !is_ours(entry)).collect();
-    if kept.is_empty() { None } else { HeaderValue::from_str(&kept.join(", ")).ok() }
+    let kept: Vec<_> = entries
+        .filter(|entry| !entry.is_empty() && !is_ours(entry))
+        .collect();
+    if kept.is_empty() {
+        None
+    } else {
+        HeaderValue::from_str(&kept.join(", ")).ok()
+    }
 }

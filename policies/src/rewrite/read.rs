@@ -34,16 +34,21 @@ pub struct ReadError {
 fn parse(what: &'static str, answer: &[u8]) -> Result<Value, ReadError> {
     serde_json::from_slice(answer).map_err(|error| ReadError {
         what,
-        reason: format!("the answer is not JSON at line {} column {}", error.line(), error.column()),
+        reason: format!(
+            "the answer is not JSON at line {} column {}",
+            error.line(),
+            error.column()
+        ),
     })
 }
 
 /// The list at a pointer. A list that is not there is an error: an empty answer of another shape must not
 /// pass for "no models".
 fn items<'v>(what: &'static str, root: &'v Value, at: &Pointer) -> Result<&'v Vec<Value>, ReadError> {
-    at.first(root)
-        .and_then(Value::as_array)
-        .ok_or_else(|| ReadError { what, reason: "the answer holds no list where one is due".to_owned() })
+    at.first(root).and_then(Value::as_array).ok_or_else(|| ReadError {
+        what,
+        reason: "the answer holds no list where one is due".to_owned(),
+    })
 }
 
 fn next_page(root: &Value, at: Option<&Pointer>) -> Option<String> {
@@ -57,10 +62,16 @@ pub fn read_models(
     operation: Option<Operation>,
 ) -> Result<Page<Model>, ReadError> {
     let source = &provider.models;
-    let mut page = Page { items: Vec::new(), next: None };
+    let mut page = Page {
+        items: Vec::new(),
+        next: None,
+    };
     if source.call.is_some() {
         let root = parse("models", answer)?;
-        page.items = items("models", &root, &source.items)?.iter().filter_map(|item| model(source, item)).collect();
+        page.items = items("models", &root, &source.items)?
+            .iter()
+            .filter_map(|item| model(source, item))
+            .collect();
         page.next = next_page(&root, source.next.as_ref());
     }
     for fixed in &source.fixed {
@@ -68,7 +79,11 @@ pub fn read_models(
             page.items.push(fixed.clone());
         }
     }
-    page.items.retain(|model| operation.map_or(!model.operations.is_empty(), |wanted| model.operations.contains(&wanted)));
+    page.items.retain(|model| {
+        operation.map_or(!model.operations.is_empty(), |wanted| {
+            model.operations.contains(&wanted)
+        })
+    });
     Ok(page)
 }
 
@@ -76,11 +91,23 @@ fn model(source: &ModelSource, item: &Value) -> Option<Model> {
     let id = source.id.text(item)?;
     let id = id.strip_prefix(&source.id_prefix).unwrap_or(&id).to_owned();
     let is = |test: &crate::descriptor::ModelTest| {
-        let flagged = test.flag.as_ref().and_then(|flag| flag.first(item)).and_then(Value::as_bool);
+        let flagged = test
+            .flag
+            .as_ref()
+            .and_then(|flag| flag.first(item))
+            .and_then(Value::as_bool);
         flagged.unwrap_or(false) || test.names.iter().any(|name| name.matches(&id))
     };
-    let operations = source.operations.iter().filter(|(_, test)| is(test)).map(|(operation, _)| *operation);
-    Some(Model { name: source.name.text(item).unwrap_or_else(|| id.clone()), operations: operations.collect(), id })
+    let operations = source
+        .operations
+        .iter()
+        .filter(|(_, test)| is(test))
+        .map(|(operation, _)| *operation);
+    Some(Model {
+        name: source.name.text(item).unwrap_or_else(|| id.clone()),
+        operations: operations.collect(),
+        id,
+    })
 }
 
 /// Voices, searched here where the provider does not search itself. `answer` is `None` for a provider whose
@@ -92,10 +119,17 @@ pub fn read_voices(
     language: Option<&str>,
 ) -> Result<Page<Voice>, ReadError> {
     let source = &provider.voices;
-    let mut page = Page { items: source.fixed.clone(), next: None };
+    let mut page = Page {
+        items: source.fixed.clone(),
+        next: None,
+    };
     if let Some(answer) = answer {
         let root = parse("voices", answer)?;
-        page.items.extend(items("voices", &root, &source.items)?.iter().filter_map(|item| voice(source, item)));
+        page.items.extend(
+            items("voices", &root, &source.items)?
+                .iter()
+                .filter_map(|item| voice(source, item)),
+        );
         page.next = next_page(&root, source.next.as_ref());
     }
     if let Some(q) = q.filter(|_| answer.is_none() || source.search_query.is_none()) {
@@ -104,7 +138,9 @@ pub fn read_voices(
         page.items.retain(|voice| holds(&voice.name) || holds(&voice.id));
     }
     if let Some(language) = language.filter(|_| answer.is_none() || source.language_query.is_none()) {
-        page.items.retain(|voice| voice.languages.is_empty() || voice.languages.iter().any(|l| speaks(l, language)));
+        page.items.retain(|voice| {
+            voice.languages.is_empty() || voice.languages.iter().any(|l| speaks(l, language))
+        });
     }
     Ok(page)
 }
@@ -112,7 +148,10 @@ pub fn read_voices(
 /// `en` is spoken by `en` and `en-US`; `en-US` only by itself.
 fn speaks(spoken: &str, wanted: &str) -> bool {
     match spoken.get(..wanted.len()) {
-        Some(start) => start.eq_ignore_ascii_case(wanted) && matches!(spoken.as_bytes().get(wanted.len()), None | Some(b'-')),
+        Some(start) => {
+            start.eq_ignore_ascii_case(wanted)
+                && matches!(spoken.as_bytes().get(wanted.len()), None | Some(b'-'))
+        }
         None => false,
     }
 }
@@ -122,7 +161,9 @@ fn voice(source: &VoiceSource, item: &Value) -> Option<Voice> {
     let mut languages = Vec::new();
     for pointer in &source.languages {
         pointer.visit(item, &mut |value| {
-            let spoken = value.as_str().filter(|spoken| !languages.iter().any(|known| known == spoken));
+            let spoken = value
+                .as_str()
+                .filter(|spoken| !languages.iter().any(|known| known == spoken));
             languages.extend(spoken.map(str::to_owned));
         });
     }
@@ -137,10 +178,16 @@ fn voice(source: &VoiceSource, item: &Value) -> Option<Voice> {
 }
 
 pub fn read_quota(provider: &Provider, answer: &[u8]) -> Result<Quota, ReadError> {
-    let Some(source) = &provider.quota else { return Ok(Quota::default()) };
+    let Some(source) = &provider.quota else {
+        return Ok(Quota::default());
+    };
     let root = parse("quota", answer)?;
     let number = |at: &Pointer| at.first(&root).and_then(Value::as_f64);
-    let resets_at = source.resets_at.as_ref().and_then(|at| at.first(&root)).and_then(Value::as_i64);
+    let resets_at = source
+        .resets_at
+        .as_ref()
+        .and_then(|at| at.first(&root))
+        .and_then(Value::as_i64);
     let quota = Quota {
         supported: true,
         used: number(&source.used),
@@ -149,7 +196,10 @@ pub fn read_quota(provider: &Provider, answer: &[u8]) -> Result<Quota, ReadError
         resets_at: resets_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
     };
     if quota.used.is_none() && quota.limit.is_none() {
-        return Err(ReadError { what: "quota", reason: "the answer says neither used nor limit".to_owned() });
+        return Err(ReadError {
+            what: "quota",
+            reason: "the answer says neither used nor limit".to_owned(),
+        });
     }
     Ok(quota)
 }

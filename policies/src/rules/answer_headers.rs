@@ -1,8 +1,8 @@
 //! Answer headers that would lead a client past the gateway: rewritten to ours, dropped, or reason to
 //! refuse the answer. An SDK that follows one to the provider would carry our token there.
 
-use http::header::{ALT_SVC, CONTENT_LOCATION, HeaderName, LINK, LOCATION, REFRESH, SET_COOKIE};
 use http::HeaderValue;
+use http::header::{ALT_SVC, CONTENT_LOCATION, HeaderName, LINK, LOCATION, REFRESH, SET_COOKIE};
 use url::Url;
 
 use crate::descriptor::{Hosts, Origin, Provider};
@@ -29,21 +29,37 @@ const URLS: [HeaderName; 6] = [
 ];
 
 /// Headers that speak for the provider's host rather than for the answer.
-const DROPPED: [HeaderName; 4] = [SET_COOKIE, HeaderName::from_static("set-cookie2"), ALT_SVC, REFRESH];
+const DROPPED: [HeaderName; 4] = [
+    SET_COOKIE,
+    HeaderName::from_static("set-cookie2"),
+    ALT_SVC,
+    REFRESH,
+];
 
-pub fn leads_away(provider: &Provider, hosts: &Hosts, name: &HeaderName, value: &HeaderValue) -> AnswerHeader {
+pub fn leads_away(
+    provider: &Provider,
+    hosts: &Hosts,
+    name: &HeaderName,
+    value: &HeaderValue,
+) -> AnswerHeader {
     if DROPPED.contains(name) {
         return AnswerHeader::Drop;
     }
     if *name == LINK {
-        return if value.as_bytes().windows(2).any(|two| two == b"//") { AnswerHeader::Drop } else { AnswerHeader::Keep };
+        return if value.as_bytes().windows(2).any(|two| two == b"//") {
+            AnswerHeader::Drop
+        } else {
+            AnswerHeader::Keep
+        };
     }
     let is_location = *name == LOCATION;
     if !is_location && !URLS.contains(name) {
         return AnswerHeader::Keep;
     }
     match found_at(hosts, value) {
-        Some(Place::Ours(path)) => rewritten(provider, &path).map_or(AnswerHeader::Drop, AnswerHeader::Rewrite),
+        Some(Place::Ours(path)) => {
+            rewritten(provider, &path).map_or(AnswerHeader::Drop, AnswerHeader::Rewrite)
+        }
         Some(Place::Beside) => AnswerHeader::Keep,
         None if is_location => AnswerHeader::Refuse,
         None => AnswerHeader::Drop,
@@ -69,9 +85,18 @@ fn found_at(hosts: &Hosts, value: &HeaderValue) -> Option<Place> {
         }
         ""
     } else {
-        hosts.0.values().find(|origin| is_at(origin, &url))?.base_path.as_str()
+        hosts
+            .0
+            .values()
+            .find(|origin| is_at(origin, &url))?
+            .base_path
+            .as_str()
     };
-    Some(Place::Ours(url[url::Position::BeforePath..url::Position::AfterQuery].strip_prefix(base)?.to_owned()))
+    Some(Place::Ours(
+        url[url::Position::BeforePath..url::Position::AfterQuery]
+            .strip_prefix(base)?
+            .to_owned(),
+    ))
 }
 
 /// The same place as a path of this gateway. Credentials that a provider wrote into the query stay here.
@@ -88,5 +113,8 @@ fn is_at(origin: &Origin, url: &Url) -> bool {
         && url.host_str() == Some(origin.host.as_str())
         && url.port_or_known_default() == Some(origin.port)
         && url.username().is_empty()
-        && url.path().strip_prefix(origin.base_path.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        && url
+            .path()
+            .strip_prefix(origin.base_path.as_str())
+            .is_some_and(|rest| rest.starts_with('/'))
 }

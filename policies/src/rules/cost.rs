@@ -26,10 +26,22 @@ pub fn estimate(
 
 fn total(price: &Price, reading: &Reading) -> Option<f64> {
     let quantities = [
-        (price.per_million_characters, reading.characters.map(|n| n as f64 / 1e6)),
-        (price.per_hour, reading.audio_seconds.map(|seconds| seconds / 3600.0)),
-        (price.per_million_tokens_in, reading.tokens_in.map(|n| n as f64 / 1e6)),
-        (price.per_million_tokens_out, reading.tokens_out.map(|n| n as f64 / 1e6)),
+        (
+            price.per_million_characters,
+            reading.characters.map(|n| n as f64 / 1e6),
+        ),
+        (
+            price.per_hour,
+            reading.audio_seconds.map(|seconds| seconds / 3600.0),
+        ),
+        (
+            price.per_million_tokens_in,
+            reading.tokens_in.map(|n| n as f64 / 1e6),
+        ),
+        (
+            price.per_million_tokens_out,
+            reading.tokens_out.map(|n| n as f64 / 1e6),
+        ),
     ];
     let mut total = 0.0;
     for (rate, quantity) in quantities {

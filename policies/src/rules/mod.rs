@@ -15,7 +15,7 @@ mod verdict;
 pub use answer_headers::{AnswerHeader, leads_away};
 pub use cost::estimate;
 pub use recognise::{Inbound, recognise};
+pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
-pub use retry::retry_after;
 pub use verdict::{code_of, explain, judge, stops_everything};

@@ -31,7 +31,9 @@ pub(super) fn decode(path: &str) -> Result<Cow<'_, str>, &'static str> {
         return check_segments(path).map(|()| Cow::Borrowed(path));
     }
     check_escapes(path)?;
-    let decoded = percent_decode_str(path).decode_utf8().map_err(|_| "the path is not UTF-8")?;
+    let decoded = percent_decode_str(path)
+        .decode_utf8()
+        .map_err(|_| "the path is not UTF-8")?;
     if decoded.contains('%') {
         return Err("the path is escaped twice");
     }
@@ -45,11 +47,13 @@ pub(super) fn decode(path: &str) -> Result<Cow<'_, str>, &'static str> {
 fn check_escapes(path: &str) -> Result<(), &'static str> {
     for escape in path.split('%').skip(1) {
         match escape.as_bytes() {
-            [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => match [*a, b.to_ascii_lowercase()] {
-                [b'2', b'f'] => return Err("the path holds an escaped slash"),
-                [b'5', b'c'] => return Err("the path holds an escaped backslash"),
-                _ => {}
-            },
+            [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                match [*a, b.to_ascii_lowercase()] {
+                    [b'2', b'f'] => return Err("the path holds an escaped slash"),
+                    [b'5', b'c'] => return Err("the path holds an escaped backslash"),
+                    _ => {}
+                }
+            }
             _ => return Err("the path holds an invalid escape"),
         }
     }
@@ -59,7 +63,11 @@ fn check_escapes(path: &str) -> Result<(), &'static str> {
 /// Refuses `.` and `..`, also with the path parameters that some servers cut off (`..;x`).
 fn check_segments(decoded: &str) -> Result<(), &'static str> {
     let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    if decoded.split('/').any(is_dots) { Err("the path holds a dot segment") } else { Ok(()) }
+    if decoded.split('/').any(is_dots) {
+        Err("the path holds a dot segment")
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -75,12 +83,33 @@ mod tests {
     #[test]
     fn a_path_with_two_readings_is_refused() {
         for path in [
-            "/a/%2f", "/a%2Fb", "/a%5cb", "/a/../b", "/a/./b", "/a/%2e%2e/b", "/a/.%2E", "/a/..;x/b", "/a%00b", "/a%0Ab",
-            "/a%7fb", "/a%", "/a%4", "/a%zz", "/a%252e", "/a%ff", "/a\\b", "/..",
+            "/a/%2f",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a/../b",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a/.%2E",
+            "/a/..;x/b",
+            "/a%00b",
+            "/a%0Ab",
+            "/a%7fb",
+            "/a%",
+            "/a%4",
+            "/a%zz",
+            "/a%252e",
+            "/a%ff",
+            "/a\\b",
+            "/..",
         ] {
             assert!(decode(path).is_err(), "{path} was taken");
         }
-        for (path, read) in [("/a%20b", "/a b"), ("/v%31/x", "/v1/x"), ("/a..b/...", "/a..b/..."), ("/%C3%A9", "/é")] {
+        for (path, read) in [
+            ("/a%20b", "/a b"),
+            ("/v%31/x", "/v1/x"),
+            ("/a..b/...", "/a..b/..."),
+            ("/%C3%A9", "/é"),
+        ] {
             assert_eq!(decode(path).unwrap(), read);
         }
     }

@@ -41,14 +41,18 @@ pub fn recognise(
     let whole = path::collapse(uri.path());
     let (provider, relative) = find_provider(&whole, providers)?;
     let dialect = provider.dialect;
-    let decoded = path::decode(relative).map_err(|reason| (dialect, Refusal::new(Code::InvalidRequest, reason)))?;
+    let decoded =
+        path::decode(relative).map_err(|reason| (dialect, Refusal::new(Code::InvalidRequest, reason)))?;
     let websocket = is_websocket(headers);
     let found = find_endpoint(provider, method, websocket, &decoded, relative);
     let raw_path = match found {
         Some((index, prefix)) => upstream_path(&provider.endpoints[index], prefix, relative),
         None => relative.to_owned(),
     };
-    let query = uri.query().map(places::without_credentials).filter(|query| !query.is_empty());
+    let query = uri
+        .query()
+        .map(places::without_credentials)
+        .filter(|query| !query.is_empty());
     Ok(Inbound {
         mode: Mode::Native,
         dialect,
@@ -82,7 +86,12 @@ fn find_provider<'p, 'r>(
         let message = "the unified API is not served here; use /{provider}/…";
         return Err((Dialect::OpenAi, Refusal::new(Code::NotFound, message)));
     }
-    let means = |provider: &&Arc<Provider>| provider.root_paths.iter().any(|root| path.starts_with(root.as_str()));
+    let means = |provider: &&Arc<Provider>| {
+        provider
+            .root_paths
+            .iter()
+            .any(|root| path.starts_with(root.as_str()))
+    };
     match providers.iter().find(means) {
         Some(provider) => Ok((provider, path)),
         None => Err((Dialect::Plain, unknown_provider(providers))),
@@ -93,7 +102,10 @@ fn unknown_provider(providers: &Providers) -> Refusal {
     let known: Vec<_> = providers.iter().map(|provider| provider.id.as_str()).collect();
     Refusal::new(
         Code::UnknownProvider,
-        format!("a path begins with the id of a provider; known are {}", known.join(", ")),
+        format!(
+            "a path begins with the id of a provider; known are {}",
+            known.join(", ")
+        ),
     )
 }
 
@@ -105,22 +117,35 @@ fn find_endpoint<'e>(
     path: &str,
     raw: &str,
 ) -> Option<(usize, &'e str)> {
-    provider.endpoints.iter().enumerate().find_map(|(index, endpoint)| {
-        let fits = match &endpoint.method {
-            EndpointMethod::WebSocket => websocket,
-            EndpointMethod::Http(listed) => !websocket && listed == method,
-        };
-        let prefix = fits.then(|| matching_prefix(provider, endpoint, path, raw)).flatten()?;
-        Some((index, prefix))
-    })
+    provider
+        .endpoints
+        .iter()
+        .enumerate()
+        .find_map(|(index, endpoint)| {
+            let fits = match &endpoint.method {
+                EndpointMethod::WebSocket => websocket,
+                EndpointMethod::Http(listed) => !websocket && listed == method,
+            };
+            let prefix = fits
+                .then(|| matching_prefix(provider, endpoint, path, raw))
+                .flatten()?;
+            Some((index, prefix))
+        })
 }
 
 /// The prefix before the endpoint's own path, empty for none; nothing when the path is another one.
 /// A prefix written with escapes is not one: it could not be taken off the raw path.
-fn matching_prefix<'e>(provider: &Provider, endpoint: &'e Endpoint, path: &str, raw: &str) -> Option<&'e str> {
+fn matching_prefix<'e>(
+    provider: &Provider,
+    endpoint: &'e Endpoint,
+    path: &str,
+    raw: &str,
+) -> Option<&'e str> {
     let prefixes = std::iter::once("").chain(endpoint.inbound_prefixes.iter().map(String::as_str));
     for prefix in prefixes {
-        let Some(rest) = path.strip_prefix(prefix).filter(|_| raw.starts_with(prefix)) else { continue };
+        let Some(rest) = path.strip_prefix(prefix).filter(|_| raw.starts_with(prefix)) else {
+            continue;
+        };
         let mut model_allowed = true;
         let matches = endpoint.path.matches(rest, |name, value| {
             if name == "model"

@@ -1,7 +1,7 @@
 //! How long a provider asks to wait: the `retry-after` header, else where the descriptor says to look.
 
-use http::header::{DATE, RETRY_AFTER};
 use http::HeaderMap;
+use http::header::{DATE, RETRY_AFTER};
 use serde_json::Value;
 
 use super::verdict::Body;
@@ -12,7 +12,10 @@ const LONGEST: f64 = 86_400.0;
 
 /// Whole seconds, rounded up.
 pub fn retry_after(provider: &Provider, headers: &HeaderMap, body: &[u8]) -> Option<u32> {
-    in_header(headers).or_else(|| in_body(provider, body)).filter(|s| (0.0..=LONGEST).contains(s)).map(|s| s.ceil() as u32)
+    in_header(headers)
+        .or_else(|| in_body(provider, body))
+        .filter(|s| (0.0..=LONGEST).contains(s))
+        .map(|s| s.ceil() as u32)
 }
 
 /// Seconds, or a date that is compared with the answer's own.
@@ -41,7 +44,11 @@ fn in_body(provider: &Provider, body: &[u8]) -> Option<f64> {
     direct.or_else(|| {
         hints.sentences.iter().find_map(|at| {
             let sentence = at.text(root)?.to_lowercase();
-            let after = |phrase: &String| sentence.split_once(phrase.as_str()).and_then(|(_, rest)| duration(rest));
+            let after = |phrase: &String| {
+                sentence
+                    .split_once(phrase.as_str())
+                    .and_then(|(_, rest)| duration(rest))
+            };
             hints.phrases.iter().find_map(after)
         })
     })
@@ -51,19 +58,20 @@ fn in_body(provider: &Provider, body: &[u8]) -> Option<f64> {
 /// as seconds.
 fn duration(text: &str) -> Option<f64> {
     let text = text.trim_start();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..end].trim_end_matches('.').parse().ok()?;
     let unit = text[end..].trim_start();
-    let scale = if unit.starts_with("ms") || unit.starts_with("milli") {
-        0.001
+    Some(if unit.starts_with("ms") || unit.starts_with("milli") {
+        number / 1000.0
     } else if unit.starts_with('m') {
-        60.0
+        number * 60.0
     } else if unit.starts_with('h') {
-        3600.0
+        number * 3600.0
     } else {
-        1.0
-    };
-    Some(number * scale)
+        number
+    })
 }
 
 #[cfg(test)]
@@ -72,9 +80,15 @@ mod tests {
 
     #[test]
     fn durations_are_read_from_the_start_of_a_text() {
-        for (text, seconds) in
-            [("27s", 27.0), ("27.5s", 27.5), ("350ms", 0.35), (" 5 seconds.", 5.0), ("2 minutes", 120.0), ("1h", 3600.0), ("9.", 9.0)]
-        {
+        for (text, seconds) in [
+            ("27s", 27.0),
+            ("27.5s", 27.5),
+            ("350ms", 0.35),
+            (" 5 seconds.", 5.0),
+            ("2 minutes", 120.0),
+            ("1h", 3600.0),
+            ("9.", 9.0),
+        ] {
             assert_eq!(duration(text), Some(seconds), "{text}");
         }
         assert_eq!(duration("soon"), None);

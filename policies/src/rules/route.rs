@@ -29,35 +29,58 @@ impl Route {
 
 pub fn route(inbound: &Inbound, method: &Method) -> Result<Route, Refusal> {
     let provider = &inbound.provider;
-    let refuse = |message: String| Refusal::new(Code::ForbiddenEndpoint, message).provider(provider.id.clone());
+    let refuse =
+        |message: String| Refusal::new(Code::ForbiddenEndpoint, message).provider(provider.id.clone());
     let Some(index) = inbound.endpoint else {
-        return Err(refuse(format!("{method} {} is not offered for {}", inbound.path, provider.name)));
+        return Err(refuse(format!(
+            "{method} {} is not offered for {}",
+            inbound.path, provider.name
+        )));
     };
     let endpoint = &provider.endpoints[index];
     if endpoint.method == EndpointMethod::WebSocket {
         return Err(refuse("this gateway does not offer WebSockets".to_owned()));
     }
     if let Some(name) = refused_parameter(provider, inbound.query.as_deref()) {
-        return Err(refuse(format!("the query parameter {name} would lead past this gateway")));
+        return Err(refuse(format!(
+            "the query parameter {name} would lead past this gateway"
+        )));
     }
     let params = params(endpoint, &inbound.path);
-    let model = params.iter().find(|(name, _)| name == "model").map(|(_, model)| model.clone());
-    Ok(Route { provider: provider.clone(), endpoint: index, params, model_from_path: model })
+    let model = params
+        .iter()
+        .find(|(name, _)| name == "model")
+        .map(|(_, model)| model.clone());
+    Ok(Route {
+        provider: provider.clone(),
+        endpoint: index,
+        params,
+        model_from_path: model,
+    })
 }
 
 fn refused_parameter<'p>(provider: &'p Provider, query: Option<&str>) -> Option<&'p str> {
     let query = query.filter(|_| !provider.refused_query.is_empty())?;
     places::parameters(query).find_map(|(name, _)| {
         let name = places::decoded(name);
-        provider.refused_query.iter().find(|refused| refused.eq_ignore_ascii_case(&name)).map(String::as_str)
+        provider
+            .refused_query
+            .iter()
+            .find(|refused| refused.eq_ignore_ascii_case(&name))
+            .map(String::as_str)
     })
 }
 
 fn params(endpoint: &Endpoint, path: &str) -> Vec<(String, String)> {
-    let prefixes = endpoint.inbound_prefixes.iter().filter_map(|prefix| path.strip_prefix(prefix.as_str()));
+    let prefixes = endpoint
+        .inbound_prefixes
+        .iter()
+        .filter_map(|prefix| path.strip_prefix(prefix.as_str()));
     for relative in std::iter::once(path).chain(prefixes) {
         let mut params = Vec::new();
-        if endpoint.path.matches(relative, |name, value| params.push((name.to_owned(), value.to_owned()))) {
+        if endpoint.path.matches(relative, |name, value| {
+            params.push((name.to_owned(), value.to_owned()))
+        }) {
             return params;
         }
     }

@@ -73,9 +73,15 @@ mod tests {
 
     fn shown(query: Option<&str>, headers: &[(&str, &str)]) -> Vec<String> {
         let headers = headers.iter().map(|(name, value)| {
-            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+            (
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
         });
-        presented_tokens(query, &headers.collect()).iter().map(|token| token.expose().to_owned()).collect()
+        presented_tokens(query, &headers.collect())
+            .iter()
+            .map(|token| token.expose().to_owned())
+            .collect()
     }
 
     #[test]
@@ -121,13 +127,24 @@ mod tests {
             ("xi-api-key", " "),
             ("sec-websocket-protocol", "voxgate, voxgate."),
         ] {
-            assert!(shown(Some("key=&token"), &[(name, value)]).is_empty(), "{name}: {value}");
+            assert!(
+                shown(Some("key=&token"), &[(name, value)]).is_empty(),
+                "{name}: {value}"
+            );
         }
     }
 
     #[test]
     fn places_count_in_order() {
-        let headers = [("x-api-key", "D"), ("xi-api-key", "C"), ("authorization", "Bearer A"), ("authorization", "B")];
-        assert_eq!(shown(Some("token=F&key=E"), &headers), ["A", "B", "C", "D", "E", "F"]);
+        let headers = [
+            ("x-api-key", "D"),
+            ("xi-api-key", "C"),
+            ("authorization", "Bearer A"),
+            ("authorization", "B"),
+        ];
+        assert_eq!(
+            shown(Some("token=F&key=E"), &headers),
+            ["A", "B", "C", "D", "E", "F"]
+        );
     }
 }

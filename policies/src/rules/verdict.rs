@@ -57,7 +57,11 @@ pub fn explain(provider: &Provider, verdict: Verdict, status: u16, body: &[u8]) 
 fn named(rule: &VerdictRule, body: &Body<'_>) -> String {
     let mentioned = |word: &&String| body.text.as_ref().is_some_and(|text| mentions(text, word));
     let words: Vec<_> = rule.names.iter().filter(mentioned).map(String::as_str).collect();
-    if words.is_empty() { "a permission".to_owned() } else { words.join(", ") }
+    if words.is_empty() {
+        "a permission".to_owned()
+    } else {
+        words.join(", ")
+    }
 }
 
 /// Whether the word stands by itself: `voices_read` is not mentioned by `shared_voices_read`.
@@ -80,16 +84,23 @@ fn generic(name: &str, verdict: Verdict, status: u16) -> String {
         Verdict::RateLimited => format!("{name} asks for fewer calls. Wait and try again."),
         Verdict::Quota => format!("The {name} account behind this key has nothing left. Top it up there."),
         Verdict::Blocked => {
-            format!("{name} refuses calls from this gateway's address or country. The key itself is not at fault.")
+            format!(
+                "{name} refuses calls from this gateway's address or country. The key itself is not at fault."
+            )
         }
-        Verdict::Caller => format!("{name} refused the request with status {status}; this says nothing about the key."),
+        Verdict::Caller => {
+            format!("{name} refused the request with status {status}; this says nothing about the key.")
+        }
         Verdict::Unavailable => format!("{name} failed with status {status}. Try again later."),
     }
 }
 
 fn matching_rule<'p>(provider: &'p Provider, status: u16, body: &Body<'_>) -> Option<&'p VerdictRule> {
     provider.verdicts.iter().find(|rule| {
-        rule.statuses.iter().any(|(from, to)| (*from..=*to).contains(&status)) && body.fits(&rule.body)
+        rule.statuses
+            .iter()
+            .any(|(from, to)| (*from..=*to).contains(&status))
+            && body.fits(&rule.body)
     })
 }
 
@@ -105,17 +116,28 @@ impl<'b> Body<'b> {
     pub(super) fn new(bytes: &'b [u8]) -> Self {
         let bytes = bytes.trim_ascii();
         let is_html = bytes.starts_with(b"<");
-        let text = if is_html { None } else { std::str::from_utf8(bytes).ok() };
-        Self { json: std::cell::OnceCell::new(), bytes, text }
+        let text = if is_html {
+            None
+        } else {
+            std::str::from_utf8(bytes).ok()
+        };
+        Self {
+            json: std::cell::OnceCell::new(),
+            bytes,
+            text,
+        }
     }
 
     /// An error may come as an event of a stream, or as the one element of a list.
     pub(super) fn json(&self) -> Option<&Value> {
         let read = || {
-            let first_event = self.bytes.strip_prefix(b"data:").map(|rest| match memchr::memchr(b'\n', rest) {
-                Some(end) => &rest[..end],
-                None => rest,
-            });
+            let first_event =
+                self.bytes
+                    .strip_prefix(b"data:")
+                    .map(|rest| match memchr::memchr(b'\n', rest) {
+                        Some(end) => &rest[..end],
+                        None => rest,
+                    });
             match serde_json::from_slice(first_event.unwrap_or(self.bytes)).ok()? {
                 Value::Array(mut items) if items.len() == 1 => items.pop(),
                 other => Some(other),
@@ -131,9 +153,9 @@ impl<'b> Body<'b> {
                 let text = text.to_lowercase();
                 words.iter().any(|word| text.contains(word))
             }),
-            BodyMatch::Json { at, equals, contains } => {
-                self.json().is_some_and(|root| at.iter().any(|at| holds(root, at, equals, contains)))
-            }
+            BodyMatch::Json { at, equals, contains } => self
+                .json()
+                .is_some_and(|root| at.iter().any(|at| holds(root, at, equals, contains))),
         }
     }
 }
