@@ -49,17 +49,23 @@ pub async fn finish(State(admin): State<Arc<Admin>>, mut request: Request, next:
     let started = Instant::now();
     let request_id = Uuid::now_v7();
     let method = request.method().clone();
-    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let path = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     request.extensions_mut().insert(Arrived(request_id));
 
     let answering = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match tokio::time::timeout(ANSWER_WITHIN, answering).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Problem::internal("a handler panicked").into_response(),
-        Err(_) => Problem::new(Code::Overloaded, "this took too long; nothing is known of its outcome")
-            .retry_after(Some(5))
-            .because("the call was still at work at its deadline")
-            .into_response(),
+        Err(_) => Problem::new(
+            Code::Overloaded,
+            "this took too long; nothing is known of its outcome",
+        )
+        .retry_after(Some(5))
+        .because("the call was still at work at its deadline")
+        .into_response(),
     };
 
     let problem = problem_of(&mut response);
@@ -93,7 +99,10 @@ fn write_problem(response: &mut Response, problem: &Problem, request_id: Request
     *response.body_mut() = Body::from(body);
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(ERROR, HeaderValue::from_static(problem.code.as_str()));
     if let Some(url) = setup_url.and_then(|url| HeaderValue::from_str(&url).ok()) {
         headers.insert(SETUP_URL, url);
@@ -110,6 +119,57 @@ fn write_headers(headers: &mut HeaderMap, request_id: RequestId) {
     for (name, value) in FIXED_HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let id = HeaderValue::from_str(&request_id.to_string()).expect("a UUID is hexadecimal digits and hyphens");
+    let id =
+        HeaderValue::from_str(&request_id.to_string()).expect("a UUID is hexadecimal digits and hyphens");
     headers.insert(REQUEST_ID, id);
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::harness::House;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_says_nothing_of_itself() {
+        let house = House::build().await;
+        let router: Router = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("inner-secret") }))
+            .layer(from_fn_with_state(house.admin.clone(), finish));
+        let request = Request::get("/panic").body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("routers do not fail");
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["x-voxgate-error"], "internal");
+        let body = axum::body::to_bytes(response.into_body(), 4096)
+            .await
+            .expect("a body");
+        assert!(!String::from_utf8_lossy(&body).contains("inner-secret"));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_takes_too_long_is_answered() {
+        let house = House::build().await;
+        let router: Router = Router::new()
+            .route(
+                "/slow",
+                get(async || std::future::pending::<&'static str>().await),
+            )
+            .layer(from_fn_with_state(house.admin.clone(), finish));
+        let started = Instant::now();
+        let request = Request::get("/slow").body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("routers do not fail");
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &HeaderValue::from(5))
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            started.elapsed()
+        );
+    }
 }

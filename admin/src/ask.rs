@@ -62,13 +62,17 @@ impl Asker {
             .user_agent(concat!("voxgate/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(SystemNames));
         if let Some(path) = ca_file {
-            let pem = std::fs::read(&path)
-                .map_err(|source| AskerError::ReadRoots { path: path.clone(), source })?;
+            let pem = std::fs::read(&path).map_err(|source| AskerError::ReadRoots {
+                path: path.clone(),
+                source,
+            })?;
             let roots = reqwest::Certificate::from_pem_bundle(&pem)
                 .map_err(|source| AskerError::ParseRoots { path, source })?;
             builder = builder.tls_certs_merge(roots);
         }
-        Ok(Self { client: builder.build().map_err(AskerError::Build)? })
+        Ok(Self {
+            client: builder.build().map_err(AskerError::Build)?,
+        })
     }
 
     /// Asks once. The deadline covers name resolution and the whole answer.
@@ -93,7 +97,11 @@ impl Asker {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body: body.freeze() })
+        Ok(Answer {
+            status,
+            headers,
+            body: body.freeze(),
+        })
     }
 }
 
@@ -125,7 +133,9 @@ struct Unresolved(std::io::Error);
 impl Resolve for SystemNames {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(Unresolved)?;
+            let found = tokio::net::lookup_host((name.as_str(), 0))
+                .await
+                .map_err(Unresolved)?;
             Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
         })
     }

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use policies::vocabulary::{
-    Actor, AuditAction, AuditEvent, AuditOutcome, Caller, Code, Owner, PresentedToken, RecordEvent, Refusal, Scope,
-    TeamId, UserId,
+    Actor, AuditAction, AuditEvent, AuditOutcome, Caller, Code, Owner, PresentedToken, RecordEvent, Refusal,
+    Scope, TeamId, UserId,
 };
 use uuid::Uuid;
 
@@ -49,7 +49,10 @@ pub async fn prove(
             match allow(&caller, needs) {
                 Err(problem) => problem.into_response(),
                 Ok(()) => {
-                    request.extensions_mut().insert(Proven { caller, actor: actor.clone() });
+                    request.extensions_mut().insert(Proven {
+                        caller,
+                        actor: actor.clone(),
+                    });
                     next.run(request).await
                 }
             }
@@ -64,13 +67,23 @@ pub async fn prove(
 
 fn actor_of(request: &Request) -> Actor {
     let ip = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let request_id = request.extensions().get::<Arrived>().map_or_else(Uuid::now_v7, |arrived| arrived.0);
-    Actor { user: None, ip, request_id }
+    let request_id = request
+        .extensions()
+        .get::<Arrived>()
+        .map_or_else(Uuid::now_v7, |arrived| arrived.0);
+    Actor {
+        user: None,
+        ip,
+        request_id,
+    }
 }
 
 async fn authenticate(admin: &Admin, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
     let presented = bearer(headers).ok_or_else(|| {
-        Refusal::new(Code::Unauthenticated, "send an access token or JWT as `Authorization: Bearer …`")
+        Refusal::new(
+            Code::Unauthenticated,
+            "send an access token or JWT as `Authorization: Bearer …`",
+        )
     })?;
     admin.callers.authenticate(&[presented]).await
 }
@@ -78,7 +91,9 @@ async fn authenticate(admin: &Admin, headers: &HeaderMap) -> Result<Arc<Caller>,
 /// The token of the one `Authorization` header; two of them are as good as none.
 fn bearer(headers: &HeaderMap) -> Option<PresentedToken> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| PresentedToken::new(token))
@@ -89,7 +104,10 @@ fn allow(caller: &Caller, Needs(scopes): Needs) -> Result<(), Problem> {
         return Ok(());
     }
     let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    Err(Problem::new(Code::Forbidden, format!("this call needs a token with scope {}", names.join(" or "))))
+    Err(Problem::new(
+        Code::Forbidden,
+        format!("this call needs a token with scope {}", names.join(" or ")),
+    ))
 }
 
 /// Refusals of identity and permission go on record. They do not wait for the database, or whoever
@@ -101,14 +119,18 @@ fn record_refusal(admin: &Admin, actor: Actor, problem: Option<&Problem>) {
     }
     let detail = Some(format!("{}: {}", problem.code, problem.detail));
     let event = admin.audit_event(&actor, AuditAction::CallRefuse, AuditOutcome::Refused);
-    admin.vault.record(RecordEvent::Audit(Box::new(AuditEvent { detail, ..event })));
+    admin
+        .vault
+        .record(RecordEvent::Audit(Box::new(AuditEvent { detail, ..event })));
 }
 
 impl Proven {
     /// Whose credentials or selections a call is about, for reading: one's own, or those of a team one is in.
     pub fn reads(&self, params: &mut Params) -> Result<Owner, Problem> {
         let caller = &self.caller;
-        self.owner(params, |team| caller.teams.contains(team) || caller.admin_of.contains(team))
+        self.owner(params, |team| {
+            caller.teams.contains(team) || caller.admin_of.contains(team)
+        })
     }
 
     /// The same for changing: one's own, or those of a team one is an admin of.
@@ -118,12 +140,18 @@ impl Proven {
 
     fn owner(&self, params: &mut Params, in_team: impl Fn(&TeamId) -> bool) -> Result<Owner, Problem> {
         let own = Owner::User(self.caller.user.clone());
-        let Some(text) = params.take("owner") else { return Ok(own) };
-        let named = text.split_once(':').and_then(|(kind, id)| Owner::from_parts(kind, id));
+        let Some(text) = params.take("owner") else {
+            return Ok(own);
+        };
+        let named = text
+            .split_once(':')
+            .and_then(|(kind, id)| Owner::from_parts(kind, id));
         match named {
             Some(Owner::Team(team)) if !team.as_str().is_empty() => match in_team(&team) {
                 true => Ok(Owner::Team(team)),
-                false => Err(Problem::new(Code::Forbidden, "you may not do this for that team").param("owner")),
+                false => {
+                    Err(Problem::new(Code::Forbidden, "you may not do this for that team").param("owner"))
+                }
             },
             Some(owner) if owner == own => Ok(own),
             Some(Owner::User(_)) => {
@@ -135,14 +163,18 @@ impl Proven {
 
     /// Whose record a call is about: everyone's or one user's for operators, else one's own.
     pub fn recorded(&self, params: &mut Params) -> Result<Option<UserId>, Problem> {
-        let asked = params.take("owner").map(|text| UserId::new(text.strip_prefix("user:").unwrap_or(&text)));
+        let asked = params
+            .take("owner")
+            .map(|text| UserId::new(text.strip_prefix("user:").unwrap_or(&text)));
         if self.caller.is_operator() {
             return Ok(asked);
         }
         match asked {
-            Some(user) if user != self.caller.user => {
-                Err(Problem::new(Code::Forbidden, "only operators may see the record of others").param("owner"))
-            }
+            Some(user) if user != self.caller.user => Err(Problem::new(
+                Code::Forbidden,
+                "only operators may see the record of others",
+            )
+            .param("owner")),
             _ => Ok(Some(self.caller.user.clone())),
         }
     }
@@ -154,5 +186,37 @@ impl<S: Sync> FromRequestParts<S> for Proven {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let proven = parts.extensions.get::<Proven>().cloned();
         proven.ok_or_else(|| Problem::internal("a call was reached without proof of its caller"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_token_is_that_of_one_bearer_header() {
+        let table: [(&[&str], Option<&str>); 8] = [
+            (&["Bearer abc"], Some("abc")),
+            (&["bearer  abc "], Some("abc")),
+            (&["Bearer "], None),
+            (&["Bearer"], None),
+            (&["Token abc"], None),
+            (&["abc"], None),
+            (&["Bearer abc", "Bearer def"], None),
+            (&[], None),
+        ];
+        for (values, token) in table {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            assert_eq!(
+                bearer(&headers).as_ref().map(PresentedToken::expose),
+                token,
+                "{values:?}"
+            );
+        }
     }
 }

@@ -12,9 +12,16 @@ use vault::Credential;
 use crate::Admin;
 use crate::problem::Problem;
 
-pub async fn credential(admin: &Admin, caller: &Caller, provider: &Provider) -> Result<Arc<Credential>, Problem> {
+pub async fn credential(
+    admin: &Admin,
+    caller: &Caller,
+    provider: &Provider,
+) -> Result<Arc<Credential>, Problem> {
     let credential = first(admin, caller, provider).await?.ok_or_else(|| {
-        let detail = format!("no key for {} is stored, neither yours nor your team's nor the system's", provider.name);
+        let detail = format!(
+            "no key for {} is stored, neither yours nor your team's nor the system's",
+            provider.name
+        );
         Problem::new(Code::CredentialMissing, detail).at_provider(&provider.id)
     })?;
     bound_here(provider, &credential)?;
@@ -25,7 +32,11 @@ pub async fn credential(admin: &Admin, caller: &Caller, provider: &Provider) -> 
     Ok(credential)
 }
 
-async fn first(admin: &Admin, caller: &Caller, provider: &Provider) -> Result<Option<Arc<Credential>>, Problem> {
+async fn first(
+    admin: &Admin,
+    caller: &Caller,
+    provider: &Provider,
+) -> Result<Option<Arc<Credential>>, Problem> {
     let user = std::iter::once(Owner::User(caller.user.clone()));
     for owner in user.chain(caller.teams.iter().cloned().map(Owner::Team)) {
         if let Some(credential) = admin.vault.credential(&owner, &provider.id).await? {
@@ -41,6 +52,9 @@ pub fn bound_here(provider: &Provider, credential: &Credential) -> Result<(), Pr
     if !credential.bound_elsewhere {
         return Ok(());
     }
-    let detail = format!("the hosts of {} have changed since this key was stored; store it again", provider.name);
+    let detail = format!(
+        "the hosts of {} have changed since this key was stored; store it again",
+        provider.name
+    );
     Err(Problem::new(Code::CredentialInvalid, detail).at_provider(&provider.id))
 }

@@ -1,0 +1,387 @@
+//! A whole admin listener in process for tests: a vault on a temporary file, a clock that stands still, and
+//! providers that say what a test wants.
+//!
+//! Every answer that passes through [`House::call`] is searched for the planted key.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use callers::Callers;
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, Method, Request, StatusCode};
+use policies::descriptor::Providers;
+use policies::vocabulary::{Actor, AuditAction, AuditEvent, Scope, TeamId, UserId};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+use uuid::Uuid;
+use vault::{AuditFilter, FrozenClock, NewToken, Vault, VaultSettings};
+
+use crate::Admin;
+use crate::ask::Asker;
+use crate::lists::Lists;
+use crate::telemetry::Telemetry;
+
+/// The one right key at every fake provider. No answer may ever hold it.
+pub const PLANTED: &str = "planted-key-0123456789-wxyz";
+pub const MODELS: &str =
+    r#"[{"model_id":"eleven_multilingual_v2","name":"Multilingual","can_do_text_to_speech":true}]"#;
+pub const WRONG_KEY: &str = r#"{"detail":{"status":"invalid_api_key","message":"Invalid API key"}}"#;
+pub const LACKS_MODELS_READ: &str = r#"{"detail":{"status":"missing_permissions","message":"The API key you used is missing the permission models_read to execute this operation."}}"#;
+
+pub struct House {
+    pub fake: Fake,
+    pub vault: Vault,
+    pub clock: FrozenClock,
+    pub admin: Arc<Admin>,
+    router: Router,
+    _folder: TempDir,
+}
+
+pub struct Said {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl House {
+    pub async fn build() -> Self {
+        Self::over(|providers| providers).await
+    }
+
+    /// With other providers than the built-in ones led to the fake.
+    pub async fn over(change: impl FnOnce(Providers) -> Providers) -> Self {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = TempDir::new().expect("a temporary folder");
+        let fake = Fake::start().await;
+        let clock = FrozenClock::at("2026-01-31T08:00:00Z".parse::<DateTime<Utc>>().expect("a time"));
+        let providers = Arc::new(change(providers(&fake.url())));
+        let vault = Vault::open(settings(&folder, &clock), providers.clone(), Vec::new())
+            .await
+            .expect("opens");
+        let app = tokio::runtime::Handle::current();
+        let callers =
+            Callers::new(Vec::new(), vault.clone(), app, Arc::new(clock.clone())).expect("no issuers");
+        let registry = prometheus::Registry::new();
+        let admin = Arc::new(Admin {
+            public_url: "http://admin.test".to_owned(),
+            providers,
+            vault: vault.clone(),
+            callers,
+            clock: Arc::new(clock.clone()),
+            asker: Asker::new(None).expect("a client"),
+            lists: Lists::new(),
+            telemetry: Telemetry::register(&registry).expect("registers once"),
+            registry,
+        });
+        let router = crate::api::router(admin.clone());
+        Self {
+            fake,
+            vault,
+            clock,
+            admin,
+            router,
+            _folder: folder,
+        }
+    }
+
+    /// A token that may do what its user may.
+    pub async fn token(&self, user: &str) -> String {
+        self.token_with(user, |_| ()).await
+    }
+
+    pub async fn token_with(&self, user: &str, change: impl FnOnce(&mut NewToken)) -> String {
+        let mut new = NewToken {
+            user: UserId::new(user),
+            name: "test".to_owned(),
+            ttl: None,
+            scopes: None,
+            roles: Vec::new(),
+            teams: Vec::new(),
+            admin_of: Vec::new(),
+        };
+        change(&mut new);
+        let by = Actor {
+            user: Some(UserId::new(user)),
+            ip: None,
+            request_id: Uuid::now_v7(),
+        };
+        let (_, token) = self.vault.create_token(&by, new).await.expect("a token");
+        token.expose().to_owned()
+    }
+
+    pub async fn scoped(&self, user: &str, scope: Scope) -> String {
+        self.token_with(user, |new| new.scopes = Some(vec![scope])).await
+    }
+
+    pub async fn operator(&self, user: &str) -> String {
+        self.token_with(user, |new| new.roles = vec!["operator".to_owned()])
+            .await
+    }
+
+    pub async fn member(&self, user: &str, team: &str, admin: bool) -> String {
+        self.token_with(user, |new| {
+            new.teams = vec![TeamId::new(team)];
+            new.admin_of = if admin {
+                vec![TeamId::new(team)]
+            } else {
+                Vec::new()
+            };
+        })
+        .await
+    }
+
+    /// `line` is a method and a path; a body is sent as JSON.
+    pub async fn call(&self, line: &str, token: &str, body: &str) -> Said {
+        let (method, path) = line.split_once(' ').expect("a method and a path");
+        let mut request = Request::builder()
+            .method(method.parse::<Method>().expect("a method"))
+            .uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        self.send(request.body(Body::from(body.to_owned())).expect("a request"))
+            .await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Said {
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("routers do not fail");
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.expect("a whole body");
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        assert!(!text.contains(PLANTED), "the key came back: {text}");
+        assert!(
+            !format!("{:?}", parts.headers).contains(PLANTED),
+            "the key came back: {:?}",
+            parts.headers
+        );
+        assert!(parts.headers.contains_key("x-voxgate-request-id"), "{text}");
+        Said {
+            status: parts.status,
+            headers: parts.headers,
+            text,
+        }
+    }
+
+    /// Stores the planted key with a provider that takes it.
+    pub async fn store(&self, token: &str) {
+        self.fake.takes_the_planted_key();
+        let said = self
+            .call("PUT /api/v1/credentials/elevenlabs", token, &key(PLANTED))
+            .await;
+        assert!(said.status.is_success(), "{}", said.text);
+    }
+
+    pub async fn audited(&self, action: AuditAction) -> Vec<AuditEvent> {
+        let filter = AuditFilter {
+            action: Some(action),
+            limit: 200,
+            ..AuditFilter::default()
+        };
+        self.vault.read_audit(filter).await.expect("the record").items
+    }
+}
+
+impl Said {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// Checks that this is a problem of that code, in all the places where it is said.
+    #[track_caller]
+    pub fn is(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.headers["x-voxgate-error"], code, "{}", self.text);
+        let problem = self.json();
+        assert_eq!(
+            (&problem["code"], &problem["status"]),
+            (&code.into(), &status.into()),
+            "{problem}"
+        );
+        for member in ["type", "title", "detail"] {
+            assert!(
+                problem[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{member}: {problem}"
+            );
+        }
+        assert_eq!(
+            self.headers["x-voxgate-request-id"],
+            problem["request_id"].as_str().expect("an id")
+        );
+        problem
+    }
+
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert!(self.status.is_success(), "{}: {}", self.status, self.text);
+        if self.text.is_empty() {
+            Value::Null
+        } else {
+            self.json()
+        }
+    }
+}
+
+/// The body that stores a key.
+pub fn key(key: &str) -> String {
+    format!("{{\"api_key\":\"{key}\"}}")
+}
+
+/// The built-in providers, with every host led to the fake.
+fn providers(url: &str) -> Providers {
+    let mut providers = Providers::built_in().expect("built-in descriptors");
+    let ids: Vec<_> = providers.iter().map(|provider| provider.id.clone()).collect();
+    for id in ids {
+        let provider = providers.get(id.as_str()).expect("listed");
+        let hosts: BTreeMap<_, _> = provider
+            .hosts
+            .keys()
+            .map(|host| (host.clone(), url.to_owned()))
+            .collect();
+        providers = providers
+            .with_hosts(id.as_str(), &hosts)
+            .expect("loopback is allowed");
+    }
+    providers
+}
+
+fn settings(folder: &TempDir, clock: &FrozenClock) -> VaultSettings {
+    let path = |name: &str| folder.path().join(name);
+    VaultSettings {
+        url: format!("sqlite://{}", path("voxgate.db").display()),
+        max_connections: 4,
+        master_key_file: path("master.key"),
+        migrate: true,
+        journal: path("journal"),
+        journal_max_bytes: 1 << 20,
+        clock: Arc::new(clock.clone()),
+    }
+}
+
+/// A request as the fake provider got it: the head, in lower case but for the values.
+pub struct Asked {
+    /// Method, path and query.
+    pub line: String,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What the fake provider does with a request.
+pub enum Does {
+    Answer(u16, &'static str, String),
+    /// Reads and never answers.
+    Hang,
+    /// Closes without a word.
+    Cut,
+}
+
+type Behaviour = Arc<dyn Fn(&Asked) -> Does + Send + Sync>;
+
+/// A provider on a port of its own.
+#[derive(Clone)]
+pub struct Fake {
+    address: SocketAddr,
+    behaviour: Arc<Mutex<Behaviour>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fake {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let behaviour: Behaviour =
+            Arc::new(|_| Does::Answer(500, "", "nobody told me what to say".to_owned()));
+        let fake = Self {
+            address: listener.local_addr().expect("bound"),
+            behaviour: Arc::new(Mutex::new(behaviour)),
+            asked: Arc::default(),
+        };
+        let serving = fake.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(socket));
+            }
+        });
+        fake
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn does(&self, behaviour: impl Fn(&Asked) -> Does + Send + Sync + 'static) {
+        *self.behaviour.lock().expect("not poisoned") = Arc::new(behaviour);
+    }
+
+    pub fn says(&self, status: u16, headers: &'static str, body: &str) {
+        let body = body.to_owned();
+        self.does(move |_| Does::Answer(status, headers, body.clone()));
+    }
+
+    /// Takes the planted key in the one right place, and nothing else.
+    pub fn takes_the_planted_key(&self) {
+        self.does(
+            |asked| match asked.headers.get("xi-api-key").map(String::as_str) {
+                Some(PLANTED) => Does::Answer(200, "", MODELS.to_owned()),
+                _ => Does::Answer(401, "", WRONG_KEY.to_owned()),
+            },
+        );
+    }
+
+    /// Method, path and query of everything asked so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("not poisoned").clone()
+    }
+
+    async fn serve(self, mut socket: TcpStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match socket.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) => return,
+            }
+        }
+        let asked = read(&String::from_utf8_lossy(&head));
+        self.asked.lock().expect("not poisoned").push(asked.line.clone());
+        let behaviour = self.behaviour.lock().expect("not poisoned").clone();
+        match behaviour(&asked) {
+            Does::Cut => {}
+            Does::Hang => std::future::pending().await,
+            Does::Answer(status, headers, body) => {
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} Said\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                // The caller may have left; that is for its side of the test to judge.
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        }
+    }
+}
+
+fn read(head: &str) -> Asked {
+    let mut lines = head.lines();
+    let line = lines
+        .next()
+        .unwrap_or("")
+        .trim_end_matches(" HTTP/1.1")
+        .to_owned();
+    let headers = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    Asked { line, headers }
+}

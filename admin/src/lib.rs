@@ -51,9 +51,12 @@ pub(crate) struct Admin {
 
 impl Admin {
     fn provider(&self, id: &str) -> Result<&Arc<Provider>, Problem> {
-        self.providers
-            .get(id)
-            .ok_or_else(|| Problem::new(Code::UnknownProvider, "no provider has that id; GET /api/v1/providers lists them"))
+        self.providers.get(id).ok_or_else(|| {
+            Problem::new(
+                Code::UnknownProvider,
+                "no provider has that id; GET /api/v1/providers lists them",
+            )
+        })
     }
 
     /// An audit event with nothing but who, when and what.

@@ -35,7 +35,11 @@ struct Seen {
 
 impl From<&Credential> for Seen {
     fn from(credential: &Credential) -> Self {
-        Self { provider: credential.provider.clone(), credential: credential.id, version: credential.version }
+        Self {
+            provider: credential.provider.clone(),
+            credential: credential.id,
+            version: credential.version,
+        }
     }
 }
 
@@ -107,7 +111,11 @@ pub async fn voices(
     let asked = search.clone();
     let asking = async move {
         let (q, language) = (asked.q.as_deref(), asked.language.as_deref());
-        let question = Question::Voices { q, language, page: asked.cursor.as_deref() };
+        let question = Question::Voices {
+            q,
+            language,
+            page: asked.cursor.as_deref(),
+        };
         let answer = match ask_valid(admin, provider, hosts, secret, question, ask_deadline()).await {
             Ok(answer) => answer,
             Err(Unlisted::Silent(problem)) => return Err(problem),
@@ -116,9 +124,14 @@ pub async fn voices(
             }
         };
         let page = rewrite::read_voices(provider, answer.as_deref(), q, language);
-        page.map(Arc::new).map_err(|error| unreadable(provider, &error.to_string()))
+        page.map(Arc::new)
+            .map_err(|error| unreadable(provider, &error.to_string()))
     };
-    let kept = admin.lists.voices.try_get_with((credential.into(), search), asking).await;
+    let kept = admin
+        .lists
+        .voices
+        .try_get_with((credential.into(), search), asking)
+        .await;
     kept.map_err(|problem: Arc<Problem>| (*problem).clone())
 }
 
@@ -139,7 +152,9 @@ pub async fn ask_models(
     let mut models: Vec<Model> = Vec::new();
     let mut page = None;
     for _ in 0..PAGES_MAX {
-        let question = Question::Models { page: page.as_deref() };
+        let question = Question::Models {
+            page: page.as_deref(),
+        };
         let Some(answer) = ask_valid(admin, provider, hosts, secret, question, deadline).await? else {
             return Ok(provider.models.fixed.clone());
         };
@@ -191,7 +206,9 @@ fn refused(
     if verdict == Verdict::Invalid && credential.id.is_some() {
         let detail = rules::explain(provider, verdict, answer.status, &answer.body);
         let (status, reason) = (CredentialStatus::Invalid, Some(Code::CredentialInvalid));
-        admin.vault.note_status(by.clone(), credential, status, reason, Some(detail));
+        admin
+            .vault
+            .note_status(by.clone(), credential, status, reason, Some(detail));
     }
     not_valid(provider, verdict, answer)
 }
@@ -202,7 +219,9 @@ pub fn not_valid(provider: &Provider, verdict: Verdict, answer: &Answer) -> Prob
         Some(code) if code != Code::ProviderError => {
             let says = rules::explain(provider, verdict, answer.status, &answer.body);
             let retry_after = rules::retry_after(provider, &answer.headers, &answer.body);
-            Problem::new(code, says).at_provider(&provider.id).retry_after(retry_after)
+            Problem::new(code, says)
+                .at_provider(&provider.id)
+                .retry_after(retry_after)
         }
         _ => odd(provider, answer),
     }
@@ -210,8 +229,15 @@ pub fn not_valid(provider: &Provider, verdict: Verdict, answer: &Answer) -> Prob
 
 /// An answer that says nothing about the key and is no success either.
 pub fn odd(provider: &Provider, answer: &Answer) -> Problem {
-    let what = if (300..400).contains(&answer.status) { " (a redirect, which is not followed)" } else { "" };
-    let detail = format!("{} answered {}{what} where a success was expected", provider.name, answer.status);
+    let what = if (300..400).contains(&answer.status) {
+        " (a redirect, which is not followed)"
+    } else {
+        ""
+    };
+    let detail = format!(
+        "{} answered {}{what} where a success was expected",
+        provider.name, answer.status
+    );
     Problem::new(Code::ProviderError, detail)
 }
 
@@ -226,7 +252,10 @@ pub fn silent(provider: &Provider, silence: Silence) -> Problem {
     let (code, what) = match &silence {
         Silence::Timeout => (Code::ProviderTimeout, "did not answer in time"),
         Silence::TooLong => (Code::ProviderError, "answered with more than can be read"),
-        Silence::Unresolved(_) => (Code::ProviderUnreachable, "cannot be reached: its host name does not resolve"),
+        Silence::Unresolved(_) => (
+            Code::ProviderUnreachable,
+            "cannot be reached: its host name does not resolve",
+        ),
         Silence::Unreachable(_) => (Code::ProviderUnreachable, "cannot be reached"),
     };
     Problem::new(code, format!("{} {what}", provider.name)).because(silence.to_string())

@@ -32,9 +32,16 @@ pub async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
     )
 }
 
-pub async fn provider(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Html<String>, Problem> {
+pub async fn provider(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Html<String>, Problem> {
     let provider = admin.provider(&id)?;
-    let call = curl(&admin.public_url, &format!("credentials/{}", provider.id), &credential_example(provider));
+    let call = curl(
+        &admin.public_url,
+        &format!("credentials/{}", provider.id),
+        &credential_example(provider),
+    );
     Ok(page(
         &provider.name,
         &format!(
@@ -46,12 +53,23 @@ pub async fn provider(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -
     ))
 }
 
-pub async fn selection(State(admin): State<Arc<Admin>>, Path(operation): Path<String>) -> Result<Html<String>, Problem> {
+pub async fn selection(
+    State(admin): State<Arc<Admin>>,
+    Path(operation): Path<String>,
+) -> Result<Html<String>, Problem> {
     let operation = crate::api::selections::operation(&operation)?;
     let speaks = |provider: &&Arc<Provider>| provider.operations.contains(&operation);
-    let provider = admin.providers.iter().find(speaks).map_or("…", |provider| provider.id.as_str());
+    let provider = admin
+        .providers
+        .iter()
+        .find(speaks)
+        .map_or("…", |provider| provider.id.as_str());
     let example = format!("{{\"provider\":\"{provider}\",\"model\":\"…\"}}");
-    let what = if operation == Operation::Tts { "speaks" } else { "transcribes" };
+    let what = if operation == Operation::Tts {
+        "speaks"
+    } else {
+        "transcribes"
+    };
     Ok(page(
         &format!("Selection: {operation}"),
         &format!(
@@ -64,7 +82,10 @@ pub async fn selection(State(admin): State<Arc<Admin>>, Path(operation): Path<St
 
 /// The body that stores a key, with the settings that have no default.
 fn credential_example(provider: &Provider) -> String {
-    let needed = provider.settings.iter().filter(|setting| setting.required && setting.default.is_none());
+    let needed = provider
+        .settings
+        .iter()
+        .filter(|setting| setting.required && setting.default.is_none());
     let settings: Vec<String> = needed
         .map(|setting| {
             let example = setting.known.first().map_or("…", String::as_str);
@@ -92,5 +113,58 @@ fn page(title: &str, body: &str) -> Html<String> {
 
 /// Text that means itself in HTML, also inside a quoted attribute.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::House;
+
+    #[test]
+    fn text_cannot_become_markup() {
+        assert_eq!(escaped("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
+    }
+
+    #[tokio::test]
+    async fn a_page_says_how_to_store_a_key_and_loads_nothing() {
+        let house = House::build().await;
+        let said = house.call("GET /providers/azure", "", "").await;
+        assert_eq!(said.status, 200);
+        assert!(
+            said.text
+                .contains("curl -X PUT http://admin.test/api/v1/credentials/azure"),
+            "{}",
+            said.text
+        );
+        assert!(
+            said.text.contains("&quot;region&quot;"),
+            "what azure needs is in the example: {}",
+            said.text
+        );
+        assert!(
+            said.headers["content-security-policy"]
+                .to_str()
+                .is_ok_and(|policy| policy.contains("default-src 'none'"))
+        );
+        assert_eq!(said.headers["x-content-type-options"], "nosniff");
+        for path in ["/", "/selections/tts", "/selections/stt"] {
+            assert_eq!(
+                house.call(&format!("GET {path}"), "", "").await.status,
+                200,
+                "{path}"
+            );
+        }
+        house
+            .call("GET /providers/%3Cscript%3E", "", "")
+            .await
+            .is(404, "unknown_provider");
+        house
+            .call("GET /selections/lookup", "", "")
+            .await
+            .is(404, "not_found");
+    }
 }

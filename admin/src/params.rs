@@ -40,21 +40,37 @@ impl Params {
     }
 
     /// One of a closed set of words.
-    pub fn word<T>(&mut self, name: &'static str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
-        let Some(text) = self.take(name) else { return Ok(None) };
-        parse(&text).map(Some).ok_or_else(|| Problem::invalid(name, format!("`{name}` has an unknown value")))
+    pub fn word<T>(
+        &mut self,
+        name: &'static str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        parse(&text)
+            .map(Some)
+            .ok_or_else(|| Problem::invalid(name, format!("`{name}` has an unknown value")))
     }
 
     fn limit(&mut self) -> Result<u32, Problem> {
-        let Some(text) = self.take("limit") else { return Ok(LIMIT_DEFAULT) };
+        let Some(text) = self.take("limit") else {
+            return Ok(LIMIT_DEFAULT);
+        };
         match text.parse() {
             Ok(limit @ 1..=LIMIT_MAX) => Ok(limit),
-            _ => Err(Problem::invalid("limit", format!("`limit` is a number from 1 to {LIMIT_MAX}"))),
+            _ => Err(Problem::invalid(
+                "limit",
+                format!("`limit` is a number from 1 to {LIMIT_MAX}"),
+            )),
         }
     }
 
     pub fn page(&mut self) -> Result<PageRequest, Problem> {
-        Ok(PageRequest { cursor: self.take("cursor"), limit: self.limit()? })
+        Ok(PageRequest {
+            cursor: self.take("cursor"),
+            limit: self.limit()?,
+        })
     }
 
     /// The first moment of a span: a time, or the midnight that begins a date.
@@ -68,15 +84,25 @@ impl Params {
     }
 
     fn moment(&mut self, name: &'static str, days_of_a_date: u64) -> Result<Option<DateTime<Utc>>, Problem> {
-        let Some(text) = self.take(name) else { return Ok(None) };
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
         // An unescaped `+02:00` arrives with a blank for the plus, as forms spell blanks.
-        let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok().map(|time| time.to_utc());
+        let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+"))
+            .ok()
+            .map(|time| time.to_utc());
         let date = || {
-            let date = text.parse::<NaiveDate>().ok()?.checked_add_days(Days::new(days_of_a_date))?;
+            let date = text
+                .parse::<NaiveDate>()
+                .ok()?
+                .checked_add_days(Days::new(days_of_a_date))?;
             Some(date.and_time(NaiveTime::MIN).and_utc())
         };
         time.or_else(date).map(Some).ok_or_else(|| {
-            Problem::invalid(name, format!("`{name}` is a date (2026-01-31) or a time (2026-01-31T08:00:00Z)"))
+            Problem::invalid(
+                name,
+                format!("`{name}` is a date (2026-01-31) or a time (2026-01-31T08:00:00Z)"),
+            )
         })
     }
 
@@ -84,7 +110,10 @@ impl Params {
     pub fn finish(self) -> Result<(), Problem> {
         match self.0.into_keys().next() {
             None => Ok(()),
-            Some(name) => Err(Problem::invalid(shown(&name), "this call does not know that parameter")),
+            Some(name) => Err(Problem::invalid(
+                shown(&name),
+                "this call does not know that parameter",
+            )),
         }
     }
 }
@@ -105,17 +134,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(&request) {
-            let problem = Problem::new(Code::InvalidRequest, "send the body as content-type: application/json");
-            return Err(Problem { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, ..problem });
+            let problem = Problem::new(
+                Code::InvalidRequest,
+                "send the body as content-type: application/json",
+            );
+            return Err(Problem {
+                status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ..problem
+            });
         }
-        let body =
-            Bytes::from_request(request, state).await.map_err(|rejection| Problem::of_status(rejection.status()))?;
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| Problem::of_status(rejection.status()))?;
         parse(&body).map(Self)
     }
 }
 
 fn is_json(request: &Request) -> bool {
-    let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let essence = given.and_then(|text| text.split(';').next()).unwrap_or("").trim();
     essence.eq_ignore_ascii_case("application/json")
 }
@@ -134,7 +173,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 fn described(path: &str, error: &serde_json::Error) -> Problem {
     if !error.is_data() {
         let (line, column) = (error.line(), error.column());
-        return Problem::new(Code::InvalidRequest, format!("the body is not JSON: line {line}, column {column}"));
+        return Problem::new(
+            Code::InvalidRequest,
+            format!("the body is not JSON: line {line}, column {column}"),
+        );
     }
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text);
@@ -194,20 +236,29 @@ mod tests {
             ("{\"api_key\":\"k\",\"extra\":1}", "extra"),
             ("{\"api_key\":4242424242}", "api_key"),
             ("{\"api_key\":\"k\",\"settings\":\"hidden-value\"}", "settings"),
-            ("{\"api_key\":\"k\",\"settings\":{\"region\":5}}", "settings.region"),
+            (
+                "{\"api_key\":\"k\",\"settings\":{\"region\":5}}",
+                "settings.region",
+            ),
             ("[]", "body"),
         ];
         for (body, param) in table {
             let problem = refused(body);
             assert_eq!(problem.param.as_deref(), Some(param), "{body}: {problem:?}");
-            assert!(!problem.detail.contains("hidden-value") && !problem.detail.contains("4242"), "{problem:?}");
+            assert!(
+                !problem.detail.contains("hidden-value") && !problem.detail.contains("4242"),
+                "{problem:?}"
+            );
         }
     }
 
     #[test]
     fn a_key_in_the_place_of_a_field_name_does_not_come_back() {
         let problem = refused("{\"api_key\":\"k\",\"sk_0123456789abcdef0123456789abcdef\":1}");
-        assert!(!format!("{problem:?}").contains("0123456789abcdef"), "{problem:?}");
+        assert!(
+            !format!("{problem:?}").contains("0123456789abcdef"),
+            "{problem:?}"
+        );
     }
 
     #[test]
@@ -221,10 +272,19 @@ mod tests {
     fn spans_take_dates_and_times_and_a_last_date_counts_whole() {
         let mut params = Params::parse("from=2026-01-31&to=2026-01-31").expect("well formed");
         let (from, to) = (params.from().expect("a date"), params.to().expect("a date"));
-        assert_eq!(from.map(|t| t.to_rfc3339()), Some("2026-01-31T00:00:00+00:00".to_owned()));
-        assert_eq!(to.map(|t| t.to_rfc3339()), Some("2026-02-01T00:00:00+00:00".to_owned()));
+        assert_eq!(
+            from.map(|t| t.to_rfc3339()),
+            Some("2026-01-31T00:00:00+00:00".to_owned())
+        );
+        assert_eq!(
+            to.map(|t| t.to_rfc3339()),
+            Some("2026-02-01T00:00:00+00:00".to_owned())
+        );
         let mut params = Params::parse("from=2026-01-31T08:00:00+02:00").expect("well formed");
-        assert_eq!(params.from().expect("a time").map(|t| t.to_rfc3339()), Some("2026-01-31T06:00:00+00:00".into()));
+        assert_eq!(
+            params.from().expect("a time").map(|t| t.to_rfc3339()),
+            Some("2026-01-31T06:00:00+00:00".into())
+        );
         for bad in ["yesterday", "2026-13-01", "2026-01-31T08:00:00", "+262142-12-31"] {
             let mut params = Params::parse(&format!("to={bad}")).expect("well formed");
             assert_eq!(params.to().expect_err(bad).param.as_deref(), Some("to"));
@@ -234,13 +294,25 @@ mod tests {
     #[test]
     fn unknown_doubled_and_out_of_range_parameters_are_refused() {
         assert!(Params::parse("a=1&a=2").is_err());
-        let left = Params::parse("ownr=x").expect("well formed").finish().expect_err("unknown");
+        let left = Params::parse("ownr=x")
+            .expect("well formed")
+            .finish()
+            .expect_err("unknown");
         assert_eq!(left.param.as_deref(), Some("ownr"));
         for bad in ["0", "201", "-1", "ten"] {
             let mut params = Params::parse(&format!("limit={bad}")).expect("well formed");
             assert_eq!(params.limit().expect_err(bad).param.as_deref(), Some("limit"));
         }
-        assert_eq!(Params::parse("limit=200").expect("well formed").limit().expect("in range"), 200);
-        assert_eq!(Params::parse("").expect("well formed").limit().expect("default"), LIMIT_DEFAULT);
+        assert_eq!(
+            Params::parse("limit=200")
+                .expect("well formed")
+                .limit()
+                .expect("in range"),
+            200
+        );
+        assert_eq!(
+            Params::parse("").expect("well formed").limit().expect("default"),
+            LIMIT_DEFAULT
+        );
     }
 }

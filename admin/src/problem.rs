@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use policies::vocabulary::{Code, Operation, ProviderId, Refusal, RequestId};
+use policies::vocabulary::{Code, ProviderId, Refusal, RequestId};
 use serde::Serialize;
 use vault::VaultError;
 
@@ -68,9 +68,15 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => (Code::InvalidRequest, "this path does not know that method"),
             StatusCode::PAYLOAD_TOO_LARGE => (Code::PayloadTooLarge, "the body is larger than 64 KiB"),
             status if status.is_client_error() => (Code::InvalidRequest, "the request cannot be read"),
-            _ => (Code::Internal, "something failed here; the log has it under this request id"),
+            _ => (
+                Code::Internal,
+                "something failed here; the log has it under this request id",
+            ),
         };
-        Self { status, ..Self::new(code, detail) }
+        Self {
+            status,
+            ..Self::new(code, detail)
+        }
     }
 
     pub fn internal(cause: impl Into<String>) -> Self {
@@ -98,12 +104,6 @@ impl Problem {
         self
     }
 
-    /// Leads to the page of a selection.
-    pub fn at_selection(mut self, operation: Operation) -> Self {
-        self.page = Some(format!("/selections/{operation}"));
-        self
-    }
-
     /// The body, and the address of the page that mends it.
     pub fn body(&self, request_id: RequestId, public_url: &str) -> (Vec<u8>, Option<String>) {
         let setup_url = self.page.as_ref().map(|page| format!("{public_url}{page}"));
@@ -119,7 +119,10 @@ impl Problem {
             setup_url: setup_url.clone(),
             request_id,
         };
-        (serde_json::to_vec(&body).expect("strings and numbers always serialise"), setup_url)
+        (
+            serde_json::to_vec(&body).expect("strings and numbers always serialise"),
+            setup_url,
+        )
     }
 }
 
@@ -133,7 +136,10 @@ impl IntoResponse for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let page = refusal.provider.as_ref().map(|provider| format!("/providers/{provider}"));
+        let page = refusal
+            .provider
+            .as_ref()
+            .map(|provider| format!("/providers/{provider}"));
         Self {
             param: refusal.param.map(str::to_owned),
             retry_after: refusal.retry_after,
@@ -150,13 +156,16 @@ impl From<VaultError> for Problem {
             VaultError::Unavailable { .. } => {
                 Self::new(Code::Overloaded, "the database does not answer").retry_after(Some(5))
             }
-            VaultError::Conflict(_) => {
-                Self::new(Code::Overloaded, "this was changed by another call at the same moment").retry_after(Some(1))
-            }
+            VaultError::Conflict(_) => Self::new(
+                Code::Overloaded,
+                "this was changed by another call at the same moment",
+            )
+            .retry_after(Some(1)),
             VaultError::Cursor => Self::invalid("cursor", "`cursor` is not one that a listing gave"),
-            VaultError::Sealed { .. } => {
-                Self::new(Code::CredentialInvalid, "the stored key does not open any more; store it again")
-            }
+            VaultError::Sealed { .. } => Self::new(
+                Code::CredentialInvalid,
+                "the stored key does not open any more; store it again",
+            ),
             _ => Self::of_status(StatusCode::INTERNAL_SERVER_ERROR),
         };
         problem.because(with_causes(&error))

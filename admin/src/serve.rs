@@ -56,7 +56,10 @@ pub struct Running {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("listening on {address}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Asker(#[from] AskerError),
     #[error("registering the admin listener's metrics")]
@@ -82,11 +85,17 @@ pub fn start(
         telemetry: Telemetry::register(&registry)?,
         registry,
     };
-    let (listener, address) =
-        bind(settings.listen).map_err(|source| StartError::Listen { address: settings.listen, source })?;
+    let (listener, address) = bind(settings.listen).map_err(|source| StartError::Listen {
+        address: settings.listen,
+        source,
+    })?;
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(accept(listener, crate::api::router(Arc::new(admin)), stopped));
-    Ok(Running { address, stop, serving })
+    Ok(Running {
+        address,
+        stop,
+        serving,
+    })
 }
 
 impl Running {
@@ -116,7 +125,11 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     let mut connections = JoinSet::new();
     loop {
         let arriving = async {
-            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let place = places
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
@@ -149,7 +162,9 @@ async fn serve(socket: TcpStream, peer: IpAddr, router: Router, mut stopped: wat
         router.clone().oneshot(request.map(Body::new))
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_MAX);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_MAX);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(socket), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
@@ -160,10 +175,91 @@ async fn serve(socket: TcpStream, peer: IpAddr, router: Router, mut stopped: wat
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(LAST_ANSWER_WITHIN, connection).await.unwrap_or(Ok(()))
+            tokio::time::timeout(LAST_ANSWER_WITHIN, connection)
+                .await
+                .unwrap_or(Ok(()))
         }
     };
     if let Err(cause) = ended {
         connection_broke(&cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// A listener whose `/` answers once told to.
+    async fn listening() -> (SocketAddr, Arc<Notify>, watch::Sender<bool>, JoinHandle<()>) {
+        let answer = Arc::new(Notify::new());
+        let told = answer.clone();
+        let router = Router::new().route(
+            "/",
+            get(move || async move {
+                told.notified().await;
+                "done"
+            }),
+        );
+        let (listener, address) = bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let (stop, stopped) = watch::channel(false);
+        (
+            address,
+            answer,
+            stop,
+            tokio::spawn(accept(listener, router, stopped)),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_cut_off() {
+        let (address, _, _stop, _serving) = listening().await;
+        let mut socket = TcpStream::connect(address).await.expect("connects");
+        socket
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ")
+            .await
+            .expect("sent");
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(HEAD_WITHIN * 2, socket.read_to_end(&mut rest)).await;
+        ended.expect("ended in time").expect("read to the end");
+        assert!(
+            !rest.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&rest)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stop_answers_what_is_in_flight_and_takes_nothing_new() {
+        let (address, answer, stop, serving) = listening().await;
+        let mut busy = TcpStream::connect(address).await.expect("connects");
+        busy.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .expect("sent");
+        let mut idle = TcpStream::connect(address).await.expect("connects");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+
+        let started = Instant::now();
+        stop.send_replace(true);
+        let mut rest = Vec::new();
+        idle.read_to_end(&mut rest)
+            .await
+            .expect("an idle connection is closed");
+        assert!(TcpStream::connect(address).await.is_err(), "nothing new is taken");
+        assert!(!serving.is_finished(), "a call is in flight");
+        answer.notify_one();
+        busy.read_to_end(&mut rest).await.expect("answered");
+        assert!(String::from_utf8_lossy(&rest).ends_with("done"));
+        serving.await.expect("ends by itself");
+        assert!(
+            started.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            started.elapsed()
+        );
     }
 }

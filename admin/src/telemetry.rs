@@ -15,13 +15,26 @@ pub struct Telemetry {
 impl Telemetry {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let validations = IntCounterVec::new(
-            Opts::new("voxgate_credential_validations_total", "Keys put to their provider, by what came of it."),
+            Opts::new(
+                "voxgate_credential_validations_total",
+                "Keys put to their provider, by what came of it.",
+            ),
             &["provider", "outcome"],
         )?;
-        let build = IntGaugeVec::new(Opts::new("voxgate_build_info", "Always 1; the labels tell."), &["version"])?;
-        let start = Gauge::new("voxgate_start_time_seconds", "When this process began to serve, since 1970.")?;
+        let build = IntGaugeVec::new(
+            Opts::new("voxgate_build_info", "Always 1; the labels tell."),
+            &["version"],
+        )?;
+        let start = Gauge::new(
+            "voxgate_start_time_seconds",
+            "When this process began to serve, since 1970.",
+        )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        start.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()));
+        start.set(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0.0, |since| since.as_secs_f64()),
+        );
         registry.register(Box::new(validations.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(start))?;
@@ -41,7 +54,10 @@ pub struct Validated<'a> {
 
 impl Validated<'_> {
     pub fn record(self, telemetry: &Telemetry) {
-        telemetry.validations.with_label_values(&[self.provider.as_str(), self.outcome]).inc();
+        telemetry
+            .validations
+            .with_label_values(&[self.provider.as_str(), self.outcome])
+            .inc();
         tracing::info!(
             target: "admin",
             request_id = %self.request_id,
@@ -71,7 +87,13 @@ impl Answered<'_> {
         let code = self.problem.map(|problem| problem.code.as_str());
         let cause = self.problem.and_then(|problem| problem.cause.as_deref());
         let duration_ms = self.duration.as_millis() as u64;
-        let Self { request_id, method, path, status, .. } = self;
+        let Self {
+            request_id,
+            method,
+            path,
+            status,
+            ..
+        } = self;
         if status >= 500 {
             tracing::error!(target: "admin", %request_id, method, path, status, user, code, cause, duration_ms, "call failed");
         } else {

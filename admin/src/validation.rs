@@ -73,12 +73,25 @@ pub async fn admit(admin: &Admin, by: &Actor, candidate: Candidate<'_>) -> Resul
         Ok((reason, detail, judged.models))
     });
     match admitted {
-        Ok((reason, detail, Some(models))) => Ok(Proof { reason, detail, models }),
+        Ok((reason, detail, Some(models))) => Ok(Proof {
+            reason,
+            detail,
+            models,
+        }),
         Ok((reason, detail, None)) => {
             let deadline = deadline.min(Instant::now() + MODELS_WITHIN);
-            let Candidate { provider, hosts, secret, .. } = candidate;
+            let Candidate {
+                provider,
+                hosts,
+                secret,
+                ..
+            } = candidate;
             let models = lists::ask_models(admin, provider, hosts, secret, deadline).await;
-            Ok(Proof { reason, detail, models: models.unwrap_or_else(|_| provider.models.fixed.clone()) })
+            Ok(Proof {
+                reason,
+                detail,
+                models: models.unwrap_or_else(|_| provider.models.fixed.clone()),
+            })
         }
         Err(problem) => {
             audit_refused(admin, by, candidate.provider, candidate.owner, &problem).await?;
@@ -95,10 +108,25 @@ pub async fn again(
     credential: &Credential,
 ) -> Result<Option<CredentialRow>, Problem> {
     let Some(id) = credential.id else {
-        return Err(Problem::internal("a system-level key was about to be validated as a stored one"));
+        return Err(Problem::internal(
+            "a system-level key was about to be validated as a stored one",
+        ));
     };
-    let Credential { owner, settings, hosts, secret, version, .. } = credential;
-    let candidate = Candidate { provider, owner, settings, hosts, secret };
+    let Credential {
+        owner,
+        settings,
+        hosts,
+        secret,
+        version,
+        ..
+    } = credential;
+    let candidate = Candidate {
+        provider,
+        owner,
+        settings,
+        hosts,
+        secret,
+    };
     let standing = match judge(admin, by, candidate, ask_deadline()).await {
         Ok(judged) => standing(provider, judged),
         Err(problem) => Err(problem),
@@ -106,7 +134,10 @@ pub async fn again(
     match standing {
         Ok((status, reason, detail)) => {
             let action = AuditAction::CredentialValidate;
-            Ok(admin.vault.set_credential_status(by, id, *version, status, reason, detail, action).await?)
+            Ok(admin
+                .vault
+                .set_credential_status(by, id, *version, status, reason, detail, action)
+                .await?)
         }
         Err(problem) => {
             audit_refused(admin, by, provider, owner, &problem).await?;
@@ -134,12 +165,16 @@ fn standing(
 ) -> Result<(CredentialStatus, Option<Code>, Option<String>), Problem> {
     match judged.verdict {
         Verdict::Valid => Ok((CredentialStatus::Valid, None, None)),
-        Verdict::Invalid => {
-            Ok((CredentialStatus::Invalid, Some(Code::CredentialInvalid), Some(judged.says)))
-        }
-        Verdict::Restricted | Verdict::Blocked | Verdict::Quota => {
-            Ok((CredentialStatus::Valid, rules::code_of(judged.verdict), Some(judged.says)))
-        }
+        Verdict::Invalid => Ok((
+            CredentialStatus::Invalid,
+            Some(Code::CredentialInvalid),
+            Some(judged.says),
+        )),
+        Verdict::Restricted | Verdict::Blocked | Verdict::Quota => Ok((
+            CredentialStatus::Valid,
+            rules::code_of(judged.verdict),
+            Some(judged.says),
+        )),
         Verdict::RateLimited => Err(wait(provider, &judged)),
         Verdict::Caller | Verdict::Unavailable => Err(Problem::new(Code::ProviderError, judged.says)),
     }
@@ -177,7 +212,12 @@ async fn judge(
 /// The descriptor's probes in their order. The first answer that says something about the key decides; when
 /// none does, the first failure is what there is to tell.
 async fn probe(admin: &Admin, candidate: Candidate<'_>, deadline: Instant) -> Result<Judged, Problem> {
-    let Candidate { provider, hosts, secret, .. } = candidate;
+    let Candidate {
+        provider,
+        hosts,
+        secret,
+        ..
+    } = candidate;
     let mut failure = None;
     for (number, _) in provider.probes.iter().enumerate() {
         let call = rewrite::ask(provider, hosts, Question::Probe(number), secret.expose())
@@ -214,13 +254,19 @@ fn judged(provider: &Provider, number: usize, verdict: Verdict, answer: &Answer)
 
 /// A host that does not resolve is the fault of the setting it was made from, where there is one.
 fn unheard(candidate: Candidate<'_>, probe: usize, silence: Silence) -> Problem {
-    let Candidate { provider, settings, .. } = candidate;
-    if let (Silence::Unresolved(cause), Some(setting)) = (&silence, setting_of_host(provider, settings, probe)) {
+    let Candidate {
+        provider, settings, ..
+    } = candidate;
+    if let (Silence::Unresolved(cause), Some(setting)) =
+        (&silence, setting_of_host(provider, settings, probe))
+    {
         let detail = format!(
             "`{setting}` leads to a host of {} that does not resolve; check how it is spelled",
             provider.name
         );
-        return Problem::new(Code::InvalidSettings, detail).param(setting).because(cause);
+        return Problem::new(Code::InvalidSettings, detail)
+            .param(setting)
+            .because(cause);
     }
     lists::silent(provider, silence)
 }
@@ -233,8 +279,13 @@ fn setting_of_host<'a>(provider: &'a Provider, settings: &Settings, probe: usize
                 variant.when.contains_key(name) || variant.url.holes().any(|hole| hole == name)
             })
     };
-    let mut given = provider.settings.iter().filter(|setting| settings.contains_key(&setting.name));
-    given.find(|setting| takes_part(&setting.name)).map(|setting| setting.name.as_str())
+    let mut given = provider
+        .settings
+        .iter()
+        .filter(|setting| settings.contains_key(&setting.name));
+    given
+        .find(|setting| takes_part(&setting.name))
+        .map(|setting| setting.name.as_str())
 }
 
 async fn audit_refused(

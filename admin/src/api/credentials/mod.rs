@@ -49,5 +49,8 @@ impl From<CredentialRow> for Shown {
 }
 
 fn none_stored(provider: &Provider) -> Problem {
-    Problem::new(Code::NotFound, format!("no credential is stored for {}", provider.name))
+    Problem::new(
+        Code::NotFound,
+        format!("no credential is stored for {}", provider.name),
+    )
 }

@@ -20,6 +20,9 @@ pub async fn handle(
     let provider = admin.provider(&provider)?;
     let owner = proven.reads(&mut params)?;
     params.finish()?;
-    let row = admin.vault.read_credential(&proven.actor, &owner, &provider.id).await?;
+    let row = admin
+        .vault
+        .read_credential(&proven.actor, &owner, &provider.id)
+        .await?;
     Ok(Json(row.ok_or_else(|| none_stored(provider))?.into()))
 }

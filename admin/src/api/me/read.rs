@@ -38,3 +38,32 @@ pub async fn handle(proven: Proven, params: Params) -> Result<Json<Me>, Problem>
         expires_at: caller.expires_at,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::harness::House;
+
+    #[tokio::test]
+    async fn says_who_is_calling_and_what_the_token_allows() {
+        let house = House::build().await;
+        let me = house
+            .call("GET /api/v1/me", &house.member("ann", "red", true).await, "")
+            .await
+            .ok();
+        assert_eq!(
+            (&me["user"], &me["teams"], &me["admin_of"]),
+            (&json!("ann"), &json!(["red"]), &json!(["red"]))
+        );
+        assert_eq!((&me["operator"], &me["scopes"]), (&json!(false), &json!(null)));
+        let me = house
+            .call("GET /api/v1/me", &house.operator("root").await, "")
+            .await
+            .ok();
+        assert_eq!(
+            (&me["operator"], &me["roles"]),
+            (&json!(true), &json!(["operator"]))
+        );
+    }
+}

@@ -68,7 +68,9 @@ pub async fn handle(
         credential: own.remove(&provider.id),
         system_credential: admin.vault.system_credential(&provider.id).is_some(),
     };
-    Ok(Json(Listing::whole(admin.providers.iter().map(offered).collect())))
+    Ok(Json(Listing::whole(
+        admin.providers.iter().map(offered).collect(),
+    )))
 }
 
 fn needed(setting: &Setting) -> Needed {
@@ -85,5 +87,65 @@ fn needed(setting: &Setting) -> Needed {
         default: setting.default.clone(),
         values,
         closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::vocabulary::Scope;
+    use serde_json::{Value, json};
+
+    use crate::harness::House;
+
+    fn one<'a>(listing: &'a Value, id: &str) -> &'a Value {
+        let items = listing["items"].as_array().expect("items");
+        items
+            .iter()
+            .find(|item| item["id"] == id)
+            .unwrap_or_else(|| panic!("{id} in {listing}"))
+    }
+
+    #[tokio::test]
+    async fn every_provider_is_told_with_what_it_needs_and_what_i_have() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        house.store(&token).await;
+        let listing = house.call("GET /api/v1/providers", &token, "").await.ok();
+        let azure = one(&listing, "azure");
+        assert_eq!(
+            (&azure["base_path"], &azure["operations"]),
+            (&json!("/azure"), &json!(["tts", "stt"]))
+        );
+        assert_eq!(
+            (&azure["credential"], &azure["system_credential"]),
+            (&json!(null), &json!(false))
+        );
+        let settings = azure["settings"].as_array().expect("settings");
+        assert!(
+            settings.iter().any(|setting| setting["name"] == "region"),
+            "{azure}"
+        );
+        assert!(
+            azure["key_url"]
+                .as_str()
+                .is_some_and(|url| url.starts_with("https://")),
+            "{azure}"
+        );
+        assert_eq!(one(&listing, "elevenlabs")["credential"]["masked_key"], "…wxyz");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_may_not_read_credentials_sees_none() {
+        let house = House::build().await;
+        house.store(&house.token("ann").await).await;
+        let listing = house
+            .call(
+                "GET /api/v1/providers",
+                &house.scoped("ann", Scope::Tts).await,
+                "",
+            )
+            .await
+            .ok();
+        assert_eq!(one(&listing, "elevenlabs")["credential"], json!(null));
     }
 }

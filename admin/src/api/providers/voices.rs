@@ -11,10 +11,10 @@ use policies::descriptor::Voice;
 use crate::Admin;
 use crate::api::Listing;
 use crate::caller::Proven;
+use crate::effective;
 use crate::lists::{self, Search};
 use crate::params::Params;
 use crate::problem::Problem;
-use crate::effective;
 
 /// No provider's cursor or name of a voice is longer.
 const TEXT_MAX: usize = 512;
@@ -39,9 +39,65 @@ pub async fn handle(
 
 fn text(params: &mut Params, name: &'static str) -> Result<Option<String>, Problem> {
     match params.take(name) {
-        Some(text) if text.len() > TEXT_MAX || text.chars().any(char::is_control) => {
-            Err(Problem::invalid(name, format!("`{name}` is at most {TEXT_MAX} bytes of printable text")))
-        }
+        Some(text) if text.len() > TEXT_MAX || text.chars().any(char::is_control) => Err(Problem::invalid(
+            name,
+            format!("`{name}` is at most {TEXT_MAX} bytes of printable text"),
+        )),
         text => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::harness::House;
+
+    const VOICES: &str = "GET /api/v1/providers/elevenlabs/voices";
+
+    #[tokio::test]
+    async fn search_and_cursor_go_to_the_provider_and_its_next_page_comes_back() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        house.store(&token).await;
+        house.fake.says(
+            200,
+            "",
+            r#"{"voices":[{"voice_id":"v1","name":"Rachel","labels":{"gender":"female"}}],"has_more":true,"next_page_token":"page-2"}"#,
+        );
+        let listing = house.call(&format!("{VOICES}?q=Rachel"), &token, "").await.ok();
+        assert_eq!(
+            (&listing["items"][0]["id"], &listing["next_cursor"]),
+            (&json!("v1"), &json!("page-2"))
+        );
+        house
+            .call(&format!("{VOICES}?q=Rachel&cursor=page-2"), &token, "")
+            .await
+            .ok();
+        house
+            .call(&format!("{VOICES}?q=Rachel&cursor=page-2"), &token, "")
+            .await
+            .ok();
+        let asked = house.fake.asked();
+        let pages: Vec<_> = asked.iter().filter(|line| line.contains("Rachel")).collect();
+        assert_eq!(pages.len(), 2, "the third answer was kept: {asked:?}");
+        assert!(pages[1].contains("page-2"), "{pages:?}");
+        house
+            .call(&format!("{VOICES}?cursor={}", "x".repeat(600)), &token, "")
+            .await
+            .is(400, "invalid_request");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_provider_s_format_is_its_error() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        house.store(&token).await;
+        house.fake.says(
+            200,
+            "content-type: text/html\r\n",
+            "<html>sign in to the hotel</html>",
+        );
+        house.call(VOICES, &token, "").await.is(502, "provider_error");
     }
 }

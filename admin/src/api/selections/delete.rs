@@ -20,7 +20,11 @@ pub async fn handle(
     let operation = operation(&named)?;
     let owner = proven.changes(&mut params)?;
     params.finish()?;
-    match admin.vault.delete_selection(&proven.actor, &owner, operation).await? {
+    match admin
+        .vault
+        .delete_selection(&proven.actor, &owner, operation)
+        .await?
+    {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(none_selected(operation)),
     }

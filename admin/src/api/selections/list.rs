@@ -20,6 +20,8 @@ pub async fn handle(
     let owner = proven.reads(&mut params)?;
     params.finish()?;
     let rows = admin.vault.list_selections(&proven.actor, &owner).await?;
-    let shown = rows.into_iter().map(|(operation, selection)| Shown { operation, selection });
+    let shown = rows
+        .into_iter()
+        .map(|(operation, selection)| Shown { operation, selection });
     Ok(Json(Listing::whole(shown.collect())))
 }

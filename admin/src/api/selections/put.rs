@@ -51,17 +51,41 @@ pub async fn handle(
     let owner = proven.changes(&mut params)?;
     params.finish()?;
     let selection = selection(&admin.providers, operation, put)?;
-    let created = admin.vault.put_selection(&proven.actor, &owner, operation, &selection).await?;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let created = admin
+        .vault
+        .put_selection(&proven.actor, &owner, operation, &selection)
+        .await?;
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(Shown { operation, selection })))
 }
 
 fn selection(providers: &Providers, operation: Operation, put: Put) -> Result<Selection, Problem> {
-    let Put { provider, model, voice, fallbacks } = put;
+    let Put {
+        provider,
+        model,
+        voice,
+        fallbacks,
+    } = put;
     if fallbacks.len() > FALLBACKS_MAX {
-        return Err(Problem::invalid("fallbacks", format!("at most {FALLBACKS_MAX} fallbacks are tried")));
+        return Err(Problem::invalid(
+            "fallbacks",
+            format!("at most {FALLBACKS_MAX} fallbacks are tried"),
+        ));
     }
-    let first = choice(providers, operation, "", Fallback { provider, model, voice })?;
+    let first = choice(
+        providers,
+        operation,
+        "",
+        Fallback {
+            provider,
+            model,
+            voice,
+        },
+    )?;
     let mut seen = HashSet::from([places(&first)]);
     let mut choices = Vec::new();
     for (number, fallback) in fallbacks.into_iter().enumerate() {
@@ -72,13 +96,26 @@ fn selection(providers: &Providers, operation: Operation, put: Put) -> Result<Se
         }
         choices.push(choice);
     }
-    let Choice { provider, model, voice } = first;
-    Ok(Selection { provider, model, voice, fallbacks: choices })
+    let Choice {
+        provider,
+        model,
+        voice,
+    } = first;
+    Ok(Selection {
+        provider,
+        model,
+        voice,
+        fallbacks: choices,
+    })
 }
 
 /// What makes two choices the same.
 fn places(choice: &Choice) -> (String, Option<String>, Option<String>) {
-    (choice.provider.to_string(), choice.model.clone(), choice.voice.clone())
+    (
+        choice.provider.to_string(),
+        choice.model.clone(),
+        choice.voice.clone(),
+    )
 }
 
 /// `within` is the path to the choice, for errors.
@@ -89,7 +126,10 @@ fn choice(
     given: Fallback,
 ) -> Result<Choice, Problem> {
     let Some(provider) = providers.get(&given.provider) else {
-        return Err(Problem::invalid(format!("{within}provider"), "no provider has that id"));
+        return Err(Problem::invalid(
+            format!("{within}provider"),
+            "no provider has that id",
+        ));
     };
     if !provider.operations.contains(&operation) {
         let detail = format!("{} does not do {operation}", provider.name);
@@ -97,7 +137,11 @@ fn choice(
     }
     let model = name(given.model, format!("{within}model"))?;
     let voice = name(given.voice, format!("{within}voice"))?;
-    Ok(Choice { provider: provider.id.clone(), model, voice })
+    Ok(Choice {
+        provider: provider.id.clone(),
+        model,
+        voice,
+    })
 }
 
 fn name(given: Option<String>, field: String) -> Result<Option<String>, Problem> {
@@ -110,5 +154,119 @@ fn name(given: Option<String>, field: String) -> Result<Option<String>, Problem>
             Err(Problem::invalid(field, detail))
         }
         given => Ok(given),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::harness::House;
+
+    const PUT: &str = "PUT /api/v1/selections/tts";
+
+    #[tokio::test]
+    async fn a_selection_is_stored_read_listed_and_removed() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        let body = json!({
+            "provider": "elevenlabs", "model": "eleven_flash_v2_5", "voice": "v1",
+            "fallbacks": [{"provider": "azure", "model": null, "voice": "en-US-AvaNeural"}],
+        });
+        let said = house.call(PUT, &token, &body.to_string()).await;
+        assert_eq!(said.status, 201, "{}", said.text);
+        assert_eq!(house.call(PUT, &token, &body.to_string()).await.status, 200);
+        let read = house.call("GET /api/v1/selections/tts", &token, "").await.ok();
+        assert_eq!(read, said.json());
+        assert_eq!(
+            (&read["operation"], &read["fallbacks"]),
+            (&json!("tts"), &body["fallbacks"])
+        );
+        assert_eq!(
+            house.call("GET /api/v1/selections", &token, "").await.ok()["items"],
+            json!([read])
+        );
+        house
+            .call("GET /api/v1/selections/tts", &house.token("bob").await, "")
+            .await
+            .is(404, "not_found");
+        assert_eq!(
+            house
+                .call("DELETE /api/v1/selections/tts", &token, "")
+                .await
+                .status,
+            204
+        );
+        house
+            .call("DELETE /api/v1/selections/tts", &token, "")
+            .await
+            .is(404, "not_found");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_work_is_refused_by_field() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        let fallback = json!({"provider": "elevenlabs", "model": "m"});
+        let table = [
+            (json!({"provider": "nobody"}), "provider"),
+            (json!({"provider": "elevenlabs", "model": ""}), "model"),
+            (
+                json!({"provider": "elevenlabs", "voice": "x".repeat(257)}),
+                "voice",
+            ),
+            (json!({"provider": "elevenlabs", "voice": "a\nb"}), "voice"),
+            (
+                json!({"provider": "elevenlabs", "fallbacks": [{"provider": "nobody"}]}),
+                "fallbacks[0].provider",
+            ),
+            (
+                json!({"provider": "azure", "fallbacks": [fallback, fallback]}),
+                "fallbacks[1]",
+            ),
+            (
+                json!({"provider": "azure", "fallbacks": [{"provider": "azure"}]}),
+                "fallbacks[0]",
+            ),
+            (
+                json!({"provider": "azure", "fallbacks": vec![fallback.clone(); 9]}),
+                "fallbacks",
+            ),
+            (json!({"provider": "azure", "speed": 1}), "speed"),
+            (json!({"model": "m"}), "provider"),
+        ];
+        for (body, param) in table {
+            let problem = house
+                .call(PUT, &token, &body.to_string())
+                .await
+                .is(400, "invalid_request");
+            assert_eq!(problem["param"], param, "{body}: {problem}");
+        }
+        for line in ["PUT /api/v1/selections/lookup", "PUT /api/v1/selections/both"] {
+            house
+                .call(line, &token, r#"{"provider":"azure"}"#)
+                .await
+                .is(404, "not_found");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_team_s_selection_is_for_its_admins_to_change() {
+        let house = House::build().await;
+        let (admin, member) = (
+            house.member("ann", "red", true).await,
+            house.member("bob", "red", false).await,
+        );
+        let line = "PUT /api/v1/selections/stt?owner=team:red";
+        house
+            .call(line, &member, r#"{"provider":"azure"}"#)
+            .await
+            .is(403, "forbidden");
+        house.call(line, &admin, r#"{"provider":"azure"}"#).await.ok();
+        let read = house
+            .call("GET /api/v1/selections/stt?owner=team:red", &member, "")
+            .await
+            .ok();
+        assert_eq!(read["provider"], "azure");
     }
 }

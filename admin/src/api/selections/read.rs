@@ -20,7 +20,10 @@ pub async fn handle(
     let operation = operation(&named)?;
     let owner = proven.reads(&mut params)?;
     params.finish()?;
-    let selection = admin.vault.read_selection(&proven.actor, &owner, operation).await?;
+    let selection = admin
+        .vault
+        .read_selection(&proven.actor, &owner, operation)
+        .await?;
     let selection = selection.ok_or_else(|| none_selected(operation))?;
     Ok(Json(Shown { operation, selection }))
 }

@@ -58,7 +58,13 @@ pub async fn handle(
         admin_of: caller.admin_of.clone(),
     };
     let (row, token) = admin.vault.create_token(&proven.actor, new).await?;
-    Ok((StatusCode::CREATED, Json(Created { row: row.into(), token: token.expose().to_owned() })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Created {
+            row: row.into(),
+            token: token.expose().to_owned(),
+        }),
+    ))
 }
 
 fn name(given: String) -> Result<String, Problem> {
@@ -82,7 +88,9 @@ fn ttl(seconds: Option<i64>) -> Result<Option<TimeDelta>, Problem> {
 }
 
 fn scopes(caller: &Caller, asked: Option<Vec<Scope>>) -> Result<Option<Vec<Scope>>, Problem> {
-    let Some(asked) = asked else { return Ok(caller.scopes.map(Scopes::list)) };
+    let Some(asked) = asked else {
+        return Ok(caller.scopes.map(Scopes::list));
+    };
     if asked.is_empty() {
         let detail = "a token without any scope could do nothing; leave `scopes` out to pass on your own";
         return Err(Problem::invalid("scopes", detail));
@@ -93,5 +101,136 @@ fn scopes(caller: &Caller, asked: Option<Vec<Scope>>) -> Result<Option<Vec<Scope
             Err(Problem::new(Code::Forbidden, detail).param("scopes"))
         }
         None => Ok(Some(Scopes::of(&asked).list())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::vocabulary::Scope;
+    use serde_json::json;
+
+    use crate::harness::House;
+
+    const TOKENS: &str = "POST /api/v1/tokens";
+
+    #[tokio::test]
+    async fn a_token_is_shown_once_works_and_can_be_revoked() {
+        let house = House::build().await;
+        let mine = house.token("ann").await;
+        let said = house
+            .call(
+                TOKENS,
+                &mine,
+                r#"{"name":" laptop ","ttl_seconds":3600,"scopes":["tts","tts"]}"#,
+            )
+            .await;
+        assert_eq!(said.status, 201, "{}", said.text);
+        let made = said.json();
+        assert_eq!(
+            (&made["name"], &made["scopes"]),
+            (&json!("laptop"), &json!(["tts"]))
+        );
+        assert_eq!(
+            (&made["created_at"], &made["expires_at"]),
+            (&json!("2026-01-31T08:00:00Z"), &json!("2026-01-31T09:00:00Z"))
+        );
+        let token = made["token"].as_str().expect("shown").to_owned();
+        assert!(token.starts_with(made["prefix"].as_str().expect("a prefix")));
+        assert_eq!(house.call("GET /api/v1/me", &token, "").await.ok()["user"], "ann");
+
+        let listed = house.call("GET /api/v1/tokens", &mine, "").await;
+        assert!(!listed.text.contains(&token), "the whole token is listed");
+        assert!(
+            listed.json()["items"]
+                .as_array()
+                .is_some_and(|items| items.iter().any(|item| item["id"] == made["id"]))
+        );
+
+        let line = format!("DELETE /api/v1/tokens/{}", made["id"].as_str().expect("an id"));
+        house
+            .call(&line, &house.token("bob").await, "")
+            .await
+            .is(404, "not_found");
+        assert_eq!(house.call(&line, &mine, "").await.status, 204);
+        house.call(&line, &mine, "").await.is(404, "not_found");
+        house
+            .call("GET /api/v1/me", &token, "")
+            .await
+            .is(401, "unauthenticated");
+        house
+            .call("DELETE /api/v1/tokens/not-an-id", &mine, "")
+            .await
+            .is(404, "not_found");
+    }
+
+    #[tokio::test]
+    async fn nobody_passes_on_more_than_they_have() {
+        let house = House::build().await;
+        let narrow = house.scoped("ann", Scope::Tokens).await;
+        for scopes in [r#"["tts"]"#, r#"["tokens","operator"]"#] {
+            let body = format!("{{\"scopes\":{scopes}}}");
+            assert_eq!(
+                house.call(TOKENS, &narrow, &body).await.is(403, "forbidden")["param"],
+                "scopes"
+            );
+        }
+        let made = house.call(TOKENS, &narrow, "{}").await.ok();
+        assert_eq!(
+            made["scopes"],
+            json!(["tokens"]),
+            "no scopes asked for is not all scopes"
+        );
+        let plain = house
+            .call(TOKENS, &house.member("bob", "red", true).await, "{}")
+            .await
+            .ok();
+        let me = house
+            .call("GET /api/v1/me", plain["token"].as_str().expect("shown"), "")
+            .await
+            .ok();
+        assert_eq!(
+            (&me["scopes"], &me["roles"], &me["teams"]),
+            (&json!(null), &json!([]), &json!(["red"]))
+        );
+        assert_eq!(me["operator"], false);
+    }
+
+    #[tokio::test]
+    async fn a_token_without_the_operator_scope_does_not_make_operators() {
+        let house = House::build().await;
+        let narrow = house
+            .token_with("root", |new| {
+                new.roles = vec!["operator".to_owned()];
+                new.scopes = Some(vec![Scope::Tokens, Scope::UsageRead]);
+            })
+            .await;
+        let made = house.call(TOKENS, &narrow, "{}").await.ok();
+        let me = house
+            .call("GET /api/v1/me", made["token"].as_str().expect("shown"), "")
+            .await
+            .ok();
+        assert_eq!(me["operator"], false);
+    }
+
+    #[tokio::test]
+    async fn fields_out_of_range_are_named() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        let name = format!(r#"{{"name":"{}"}}"#, "x".repeat(101));
+        let table = [
+            (name.as_str(), "name"),
+            (r#"{"name":"a\u0007"}"#, "name"),
+            (r#"{"ttl_seconds":0}"#, "ttl_seconds"),
+            (r#"{"ttl_seconds":-5}"#, "ttl_seconds"),
+            (r#"{"ttl_seconds":99999999999}"#, "ttl_seconds"),
+            (r#"{"ttl_seconds":"30d"}"#, "ttl_seconds"),
+            (r#"{"scopes":[]}"#, "scopes"),
+            (r#"{"scopes":["everything"]}"#, "scopes[0]"),
+            (r#"{"roles":["operator"]}"#, "roles"),
+        ];
+        for (body, param) in table {
+            let problem = house.call(TOKENS, &token, body).await.is(400, "invalid_request");
+            assert_eq!(problem["param"], param, "{body}: {problem}");
+        }
     }
 }

@@ -20,7 +20,11 @@ pub async fn handle(
     params.finish()?;
     let unknown = || Problem::new(Code::NotFound, "you have no token with that id");
     let id: TokenId = id.parse().map_err(|_| unknown())?;
-    match admin.vault.revoke_token(&proven.actor, id, Some(&proven.caller.user)).await? {
+    match admin
+        .vault
+        .revoke_token(&proven.actor, id, Some(&proven.caller.user))
+        .await?
+    {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(unknown()),
     }
