@@ -1,7 +1,7 @@
 //! The three small languages of a descriptor: path patterns, name globs, and pointers into JSON.
 //!
-//! A path pattern is literal segments and `{name}` holes, each a whole segment or a segment with a
-//! literal ending (`{model}:generateContent`); `{version=v1|v1beta}` takes only these words. A glob knows
+//! A path pattern is literal segments and `{name}` holes, each a whole segment or a segment with literal
+//! text around the hole (`{model}:generateContent`); `{version=v1|v1beta}` takes only these words. A glob knows
 //! `*`. A pointer is a JSON pointer in which `*` is any element of a list or any member of an object.
 //! All three are parsed once, when the descriptor is read, and matched without allocation.
 
@@ -40,6 +40,9 @@ pub enum Step {
 
 /// Characters that never stand in a hole: they divide paths, or would let one hole swallow a verb.
 const NOT_IN_A_HOLE: [char; 6] = ['/', '\\', ':', ';', '?', '#'];
+
+/// Characters that a path holds in no literal spelling.
+const NOT_LITERAL: [char; 4] = ['}', '%', '?', '#'];
 
 impl PathPattern {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
@@ -81,35 +84,31 @@ impl PathPattern {
                     choices,
                     ending,
                 } => match content(part, choices, ending) {
-                    Some(content) => found(name, content),
-                    None => return false,
-                },
+                        Some(inner) => found(name, inner),
+                        None => return false,
+                    }
+                }
             }
         }
         given.next().is_none()
     }
 }
 
-/// What fills a hole, if the segment may fill it.
-fn content<'a>(part: &'a str, choices: &[String], ending: &str) -> Option<&'a str> {
-    let content = part.strip_suffix(ending)?;
-    let allowed = if choices.is_empty() {
-        !content.is_empty() && !content.contains(NOT_IN_A_HOLE)
+fn may_fill(inner: &str, choices: &[String]) -> bool {
+    if choices.is_empty() {
+        !inner.is_empty() && !inner.contains(NOT_IN_A_HOLE)
     } else {
-        choices.iter().any(|choice| choice == content)
-    };
-    allowed.then_some(content)
+        choices.iter().any(|choice| choice == inner)
+    }
 }
 
 impl Segment {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let Some(inner) = text.strip_prefix('{') else {
+        let Some((beginning, inner)) = text.split_once('{') else {
             return match text {
                 "" => Err("a path has no empty segment"),
                 "." | ".." => Err("a path has no dot segment"),
-                _ if text.contains(['{', '}', '%', '?', '#']) => {
-                    Err("a literal segment holds no {, }, %, ? or #")
-                }
+                _ if text.contains(NOT_LITERAL) => Err("a literal segment holds no }, %, ? or #"),
                 _ => Ok(Segment::Literal(text.to_owned())),
             };
         };
@@ -118,8 +117,8 @@ impl Segment {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
             return Err("a hole has a lower-case name");
         }
-        if ending.contains(['{', '}']) {
-            return Err("a segment has at most one hole");
+        if ending.contains('{') || [beginning, ending].iter().any(|text| text.contains(NOT_LITERAL)) {
+            return Err("a segment has at most one hole, and no }, %, ? or # beside it");
         }
         let choices = choices
             .split('|')
