@@ -3,12 +3,9 @@
 use http::Method;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use toml::{Table, Value as Toml};
 
 use crate::fakes::Behaviour;
-use crate::fakes::issuer::{self, Issuer};
 use crate::harness::calls::{self, Native};
-use crate::harness::world::{path_value, secret, set};
 use crate::harness::{Answer, Database, User, World, on_both_databases};
 
 on_both_databases!(tokens_come_and_go, a_token_may_do_what_its_scopes_say);
@@ -271,123 +268,6 @@ async fn with_key(world: &World, name: &str) -> (User, String) {
     let user = world.user(name).await;
     let key = world.stored_key(&user, "elevenlabs").await;
     (user, key)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sign_in_with_a_shared_secret_is_a_caller() {
-    let shared = secret("shared-secret-of-the-host");
-    let world = World::configured(Database::Sqlite, |config, folder| {
-        let file = folder.join("issuer.secret");
-        std::fs::write(&file, &shared).expect("write the secret");
-        set(
-            config,
-            "auth.jwt",
-            vec![issuer_table("HS256", "secret_file", &path_value(&file))],
-        );
-    })
-    .await;
-    world.planted.plant("the issuer's secret", &shared);
-    let sign = |claims: &Value| issuer::sign_with_secret(shared.as_bytes(), claims);
-
-    let ann = signed_in(&world, "ann", sign(&issuer::claims("ann")));
-    world.stored_key(&ann, "elevenlabs").await;
-    calls::elevenlabs_models().through(&world, &ann).await.succeeded();
-    assert_eq!(world.read(&ann, "/api/v1/me").await["user"], "ann");
-
-    let without = |claim: &str| {
-        let mut claims = issuer::claims("ann");
-        claims.as_object_mut().unwrap().remove(claim);
-        sign(&claims)
-    };
-    let with = |claim: &str, value: Value| {
-        let mut claims = issuer::claims("ann");
-        claims[claim] = value;
-        sign(&claims)
-    };
-    let refused = [
-        ("no exp", without("exp")),
-        ("expired", with("exp", json!(issuer::now() - 3_600))),
-        ("not yet valid", with("nbf", json!(issuer::now() + 3_600))),
-        ("another audience", with("aud", json!("elsewhere"))),
-        (
-            "another issuer",
-            with("iss", json!("https://elsewhere.example.com")),
-        ),
-        ("no user", without("sub")),
-        (
-            "another secret",
-            issuer::sign_with_secret(b"a-secret-of-somebody-else's", &issuer::claims("ann")),
-        ),
-    ];
-    for (what, token) in refused {
-        let answer = calls::elevenlabs_models()
-            .through(&world, &User::of_token("ann", &token))
-            .await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.code()),
-            (401, Some("unauthenticated")),
-            "{what}: {}",
-            answer.text()
-        );
-    }
-    world.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sign_in_with_published_keys_is_a_caller_and_survives_their_rotation() {
-    let published = Issuer::start().await;
-    let world = World::configured(Database::Sqlite, |config, _| {
-        set(
-            config,
-            "auth.jwt",
-            vec![issuer_table("RS256", "jwks_url", &published.jwks_url)],
-        );
-    })
-    .await;
-    let ann = signed_in(&world, "ann", published.sign(&issuer::claims("ann")));
-    world.stored_key(&ann, "elevenlabs").await;
-    calls::elevenlabs_models().through(&world, &ann).await.succeeded();
-
-    published.rotate("second");
-    let again = signed_in(&world, "ann", published.sign(&issuer::claims("ann")));
-    calls::elevenlabs_models()
-        .through(&world, &again)
-        .await
-        .succeeded();
-
-    // The public key is known to everyone, so nothing signed with it as a secret may count.
-    let mut forged = issuer::claims("ann");
-    forged["roles"] = json!(["operator"]);
-    let forged = issuer::sign_with_secret(published.jwks_url.as_bytes(), &forged);
-    calls::elevenlabs_models()
-        .through(&world, &User::of_token("ann", &forged))
-        .await
-        .refused(401, "unauthenticated");
-
-    let mut claims = issuer::claims("root");
-    claims["roles"] = json!(["operator"]);
-    let operator = signed_in(&world, "root", published.sign(&claims));
-    world.read(&operator, "/api/v1/usage?owner=ann").await;
-    let nobody_special = world
-        .ask_admin(&again, Method::GET, "/api/v1/usage?owner=root", None)
-        .await;
-    nobody_special.problem(403, "forbidden");
-    world.end().await;
-}
-
-fn signed_in(world: &World, name: &str, token: String) -> User {
-    world.planted.plant(&format!("{name}'s sign-in"), &token);
-    User::of_token(name, &token)
-}
-
-fn issuer_table(algorithm: &str, key: &str, value: &str) -> Toml {
-    let mut table = Table::new();
-    set(&mut table, "issuer", issuer::ISSUER);
-    set(&mut table, "audience", issuer::AUDIENCE);
-    set(&mut table, "algorithms", vec![algorithm]);
-    set(&mut table, "roles_claim", "roles");
-    set(&mut table, key, value);
-    Toml::Table(table)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

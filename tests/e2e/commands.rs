@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::calls;
 use crate::harness::command::{run, voxgate};
-use crate::harness::world::set;
+use crate::harness::config::set;
 use crate::harness::{Database, World, on_both_databases};
 
 on_both_databases!(

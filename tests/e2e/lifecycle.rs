@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::fakes::{Behaviour, Ending};
 use crate::harness::calls;
-use crate::harness::world::set;
+use crate::harness::config::set;
 use crate::harness::{Database, World, on_both_databases};
 
 on_both_databases!(

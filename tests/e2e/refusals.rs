@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::harness::calls;
-use crate::harness::world::set;
+use crate::harness::config::set;
 use crate::harness::{Answer, Database, User, World};
 
 /// The error object of an answer, checked for the shape that the provider's SDKs read.

@@ -8,7 +8,7 @@ use toml::Table;
 
 use crate::fakes::tls::{Authority, Identity};
 use crate::harness::calls::{self, assert_same};
-use crate::harness::world::{path_value, set};
+use crate::harness::config::{path_value, set};
 use crate::harness::{Answer, Database, User, World};
 
 /// Puts a certificate where the configuration names it.

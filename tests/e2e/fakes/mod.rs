@@ -9,6 +9,7 @@ pub mod azure;
 pub mod behaviour;
 pub mod elevenlabs;
 pub mod gemini;
+mod hosts;
 mod hygiene;
 pub mod issuer;
 mod request;
@@ -24,6 +25,7 @@ use axum::body::Body;
 use http::{Request, Response};
 
 pub use behaviour::{Behaviour, Canned};
+pub use hosts::Fakes;
 pub use seen::{Ending, Seen};
 
 /// Whose manners a fake has.

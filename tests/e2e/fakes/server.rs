@@ -58,10 +58,12 @@ impl Socket {
                     let _ = stream.set_nodelay(true);
                     match acceptor {
                         None => converse(stream, answer).await,
-                        Some(acceptor) => match acceptor.accept(stream).await {
-                            Ok(stream) => converse(stream, answer).await,
-                            Err(_) => {} // a client that does not trust the certificate
-                        },
+                        // A client that does not trust the certificate ends it here.
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                converse(stream, answer).await;
+                            }
+                        }
                     }
                 });
             }

@@ -2,8 +2,10 @@
 //! leaked secrets that ends each run.
 
 pub mod answer;
+mod asks;
 pub mod calls;
 pub mod command;
+pub mod config;
 pub mod node;
 pub mod planted;
 pub mod postgres;
@@ -12,8 +14,9 @@ pub mod sdk;
 pub mod world;
 
 pub use answer::Answer;
+pub use asks::User;
 pub use planted::Planted;
-pub use world::{Database, User, World};
+pub use world::{Database, World};
 
 /// Runs each scenario on SQLite and on Postgres.
 macro_rules! on_both_databases {

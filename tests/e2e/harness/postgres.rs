@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -25,7 +25,8 @@ rm -rf "$folder"
 struct Cluster {
     binaries: PathBuf,
     port: u16,
-    _lifeline: ChildStdin,
+    /// Holds the pipe whose end ends the server.
+    _guard: Child,
 }
 
 /// A database of a test's own.
@@ -124,14 +125,13 @@ impl Cluster {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut child = as_account(&mut guard, account, &folder)
+        let guard = as_account(&mut guard, account, &folder)
             .spawn()
             .expect("start Postgres");
-        let lifeline = child.stdin.take().expect("a piped standard input");
         let cluster = Self {
             binaries,
             port,
-            _lifeline: lifeline,
+            _guard: guard,
         };
         cluster.wait_until_ready(&folder);
         cluster

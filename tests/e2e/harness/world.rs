@@ -1,42 +1,21 @@
 //! One test's world: a folder, a database, fakes of every provider, and a gateway between them.
 
+use reqwest::Client;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-
-use http::Method;
-use reqwest::{Client, RequestBuilder};
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use toml::Table;
 
-use super::command::{self, Ran};
+use super::Planted;
+use super::command;
+use super::config::{base_config, path_value, secret, set};
 use super::node::Node;
 use super::postgres::TestDatabase;
-use super::{Answer, Planted};
-use crate::fakes::{Behaviour, Fake, Kind, tls};
+use crate::fakes::{Fakes, tls};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
     Sqlite,
     Postgres,
-}
-
-/// One fake per host.
-pub struct Fakes {
-    pub elevenlabs: Arc<Fake>,
-    pub azure_api: Arc<Fake>,
-    pub azure_tts: Arc<Fake>,
-    pub azure_stt: Arc<Fake>,
-    pub gemini: Arc<Fake>,
-}
-
-/// A user with an access token.
-#[derive(Clone)]
-pub struct User {
-    pub name: String,
-    pub token: String,
 }
 
 pub struct World {
@@ -48,42 +27,6 @@ pub struct World {
     folder: TempDir,
     database: Option<TestDatabase>,
     ended: bool,
-}
-
-impl Fakes {
-    async fn start(identity: Option<&tls::Identity>) -> Self {
-        let start = async |kind| match identity {
-            None => Fake::start(kind).await,
-            Some(identity) => Fake::start_tls(kind, identity).await,
-        };
-        Self {
-            elevenlabs: start(Kind::ElevenLabs).await,
-            azure_api: start(Kind::AzureApi).await,
-            azure_tts: start(Kind::AzureTts).await,
-            azure_stt: start(Kind::AzureStt).await,
-            gemini: start(Kind::Gemini).await,
-        }
-    }
-
-    pub fn all(&self) -> [&Arc<Fake>; 5] {
-        [
-            &self.elevenlabs,
-            &self.azure_api,
-            &self.azure_tts,
-            &self.azure_stt,
-            &self.gemini,
-        ]
-    }
-
-    /// The hosts of one provider.
-    pub fn of(&self, provider: &str) -> Vec<&Arc<Fake>> {
-        match provider {
-            "elevenlabs" => vec![&self.elevenlabs],
-            "azure" => vec![&self.azure_api, &self.azure_tts, &self.azure_stt],
-            "gemini" => vec![&self.gemini],
-            other => panic!("no fake of {other}"),
-        }
-    }
 }
 
 impl World {
@@ -215,148 +158,6 @@ impl World {
         format!("http://{}{path}", self.node().admin)
     }
 
-    /// Runs a command on the run's configuration.
-    pub async fn command(&self, arguments: &[&str]) -> Ran {
-        let ran = self.command_that_may_tell(arguments).await;
-        self.planted.search(
-            "a command's output",
-            format!("{}{}", ran.stdout, ran.stderr).as_bytes(),
-        );
-        ran
-    }
-
-    /// A command that takes no configuration.
-    pub async fn command_alone(&self, arguments: &[&str]) -> Ran {
-        command::run(command::voxgate(self.folder()).args(arguments)).await
-    }
-
-    /// The same for `token create`, whose output is there to show a token.
-    pub async fn command_that_may_tell(&self, arguments: &[&str]) -> Ran {
-        command::run(
-            command::voxgate(self.folder())
-                .args(arguments)
-                .args(["--config", "voxgate.toml"]),
-        )
-        .await
-    }
-
-    pub async fn user(&self, name: &str) -> User {
-        self.user_with(name, &[]).await
-    }
-
-    pub async fn user_with(&self, name: &str, arguments: &[&str]) -> User {
-        let arguments = [&["token", "create", "--user", name], arguments].concat();
-        let token = self
-            .command_that_may_tell(&arguments)
-            .await
-            .succeeded()
-            .stdout
-            .trim()
-            .to_owned();
-        assert!(
-            token.starts_with("vxg_") && token.len() == 40,
-            "a token alone on standard output"
-        );
-        self.planted.plant(&format!("{name}'s token"), &token);
-        User {
-            name: name.to_owned(),
-            token,
-        }
-    }
-
-    /// A key that the provider knows, and nobody else may see.
-    pub fn key(&self, provider: &str) -> String {
-        let key = secret("sk");
-        self.planted.plant(&format!("a key of {provider}"), &key);
-        self.fakes
-            .of(provider)
-            .iter()
-            .for_each(|fake| fake.treat(&key, Behaviour::Normal));
-        key
-    }
-
-    /// Sends a request and reads the whole answer.
-    pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.expect("an answer");
-        Answer::read(response, &self.planted).await
-    }
-
-    pub async fn ask_admin(&self, user: &User, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let mut request = self
-            .http
-            .request(method, self.admin(path))
-            .bearer_auth(&user.token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        self.send(request).await
-    }
-
-    pub async fn read(&self, user: &User, path: &str) -> Value {
-        self.ask_admin(user, Method::GET, path, None)
-            .await
-            .succeeded()
-            .json()
-    }
-
-    pub async fn put_key(&self, user: &User, provider: &str, key: &str) -> Answer {
-        let settings = if provider == "azure" {
-            json!({"region": "eastus"})
-        } else {
-            json!({})
-        };
-        let body = json!({"api_key": key, "settings": settings});
-        self.ask_admin(
-            user,
-            Method::PUT,
-            &format!("/api/v1/credentials/{provider}"),
-            Some(body),
-        )
-        .await
-    }
-
-    /// Stores a new key of the user's and returns it.
-    pub async fn stored_key(&self, user: &User, provider: &str) -> String {
-        let key = self.key(provider);
-        self.put_key(user, provider, &key).await.succeeded();
-        key
-    }
-
-    /// The user's usage records once there are as many as expected; they reach the database in batches.
-    pub async fn usage(&self, user: &User, expected: usize) -> Vec<Value> {
-        self.records(user, "/api/v1/usage?limit=200", expected).await
-    }
-
-    pub async fn records(&self, user: &User, path: &str, expected: usize) -> Vec<Value> {
-        let records = self
-            .records_within(user, path, expected, Duration::from_secs(15))
-            .await;
-        assert_eq!(records.len(), expected, "{path}: {records:#?}");
-        records
-    }
-
-    /// The records once there are at least so many. The database may be away in between.
-    pub async fn records_within(&self, user: &User, path: &str, least: usize, limit: Duration) -> Vec<Value> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let page = self.ask_admin(user, Method::GET, path, None).await;
-            let found = if page.status.is_success() {
-                page.json()["items"].as_array().cloned()
-            } else {
-                None
-            };
-            match found {
-                Some(records) if records.len() >= least => return records,
-                _ => assert!(
-                    Instant::now() < deadline,
-                    "{path}: {least} expected, found {}",
-                    page.text()
-                ),
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     /// Stops everything in order and searches all that the run left behind.
     pub async fn end(mut self) {
         self.ended = true;
@@ -366,12 +167,6 @@ impl World {
         for node in &mut self.nodes {
             node.terminate().await;
         }
-        self.search_remains().await;
-    }
-
-    /// The same for a run whose nodes have ended already.
-    pub async fn end_stopped(mut self) {
-        self.ended = true;
         self.search_remains().await;
     }
 
@@ -412,75 +207,4 @@ impl Drop for World {
             );
         }
     }
-}
-
-impl User {
-    pub fn of_token(name: &str, token: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            token: token.to_owned(),
-        }
-    }
-}
-
-fn base_config(fakes: &Fakes) -> Table {
-    let mut config = Table::new();
-    set(&mut config, "gateway.listen", "127.0.0.1:0");
-    set(&mut config, "gateway.workers", 1);
-    set(&mut config, "admin.listen", "127.0.0.1:0");
-    set(&mut config, "admin.public_url", "https://voxgate.example.com");
-    set(
-        &mut config,
-        "providers.elevenlabs.hosts.api",
-        fakes.elevenlabs.url.as_str(),
-    );
-    set(
-        &mut config,
-        "providers.azure.hosts.api",
-        fakes.azure_api.url.as_str(),
-    );
-    set(
-        &mut config,
-        "providers.azure.hosts.tts",
-        fakes.azure_tts.url.as_str(),
-    );
-    set(
-        &mut config,
-        "providers.azure.hosts.stt",
-        fakes.azure_stt.url.as_str(),
-    );
-    set(
-        &mut config,
-        "providers.gemini.hosts.api",
-        fakes.gemini.url.as_str(),
-    );
-    config
-}
-
-/// Sets a key by its dotted path.
-pub fn set(config: &mut Table, path: &str, value: impl Into<toml::Value>) {
-    let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut table = config;
-    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
-        let below = table
-            .entry(parent)
-            .or_insert_with(|| toml::Value::Table(Table::new()));
-        table = below.as_table_mut().expect("a section");
-    }
-    table.insert(last.to_owned(), value.into());
-}
-
-pub fn path_value(path: &Path) -> String {
-    path.to_str().expect("a path in UTF-8").to_owned()
-}
-
-/// A new secret with characters that URL and base64 encodings change, and nothing that occurs elsewhere.
-pub fn secret(kind: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    let separator = if kind == "pgpassword" { "." } else { "+/" };
-    format!(
-        "{kind}_{}{separator}{random}",
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
 }
