@@ -18,6 +18,7 @@ pub struct PathPattern {
 enum Segment {
     Literal(String),
     Hole {
+        beginning: String,
         name: String,
         choices: Vec<String>,
         ending: String,
@@ -80,10 +81,15 @@ impl PathPattern {
                 Segment::Literal(literal) if literal == part => {}
                 Segment::Literal(_) => return false,
                 Segment::Hole {
+                    beginning,
                     name,
                     choices,
                     ending,
-                } => match content(part, choices, ending) {
+                } => {
+                    let inner = part
+                        .strip_prefix(beginning.as_str())
+                        .and_then(|rest| rest.strip_suffix(ending.as_str()));
+                    match inner.filter(|inner| may_fill(inner, choices)) {
                         Some(inner) => found(name, inner),
                         None => return false,
                     }
@@ -126,6 +132,7 @@ impl Segment {
             .map(str::to_owned)
             .collect();
         Ok(Segment::Hole {
+            beginning: beginning.to_owned(),
             name: name.to_owned(),
             choices,
             ending: ending.to_owned(),

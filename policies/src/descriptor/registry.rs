@@ -14,18 +14,8 @@ pub struct Providers {
     by_id: BTreeMap<String, Arc<Provider>>,
 }
 
-/// The descriptors that ship with the gateway.
-const BUILT_IN: [(&str, &str); 3] = [
-    ("azure.toml", include_str!("../../../config/providers/azure.toml")),
-    (
-        "elevenlabs.toml",
-        include_str!("../../../config/providers/elevenlabs.toml"),
-    ),
-    (
-        "gemini.toml",
-        include_str!("../../../config/providers/gemini.toml"),
-    ),
-];
+/// Name and text of the descriptors that ship with the gateway.
+const BUILT_IN: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
 /// First path segments that the gateway answers itself.
 const RESERVED: [&str; 4] = ["v1", "healthz", "readyz", "metrics"];

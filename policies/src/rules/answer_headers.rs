@@ -19,10 +19,9 @@ pub enum AnswerHeader {
 }
 
 /// Headers that hold one URL, besides `location`.
-const URLS: [HeaderName; 6] = [
+const URLS: [HeaderName; 5] = [
     CONTENT_LOCATION,
     HeaderName::from_static("operation-location"),
-    HeaderName::from_static("azure-asyncoperation"),
     HeaderName::from_static("x-goog-upload-url"),
     HeaderName::from_static("x-goog-upload-control-url"),
     HeaderName::from_static("x-goog-upload-status-url"),
