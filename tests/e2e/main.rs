@@ -17,5 +17,6 @@ mod record;
 mod refusals;
 mod sdk;
 mod sign_in;
+mod strictness;
 mod tls;
 mod verdicts;

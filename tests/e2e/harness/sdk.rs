@@ -38,7 +38,7 @@ impl Script {
             Command::new(installed(root.join(".venv/bin/python")))
         } else {
             installed(folder.join("node_modules/@google/genai"));
-            Command::new("node")
+            Command::new(installed(root.join(".venv/bin/node")))
         };
         command.arg(folder.join(self.0));
         command
