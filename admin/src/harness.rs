@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 use uuid::Uuid;
-use vault::{AuditFilter, FrozenClock, NewToken, Vault, VaultSettings};
+use vault::{AuditFilter, FrozenClock, NewToken, Secret, SystemKey, Vault, VaultSettings};
 
 use crate::Admin;
 use crate::ask::Asker;
@@ -186,6 +186,21 @@ impl House {
         assert!(said.status.is_success(), "{}", said.text);
     }
 
+    /// The planted key as the system's, for those who have none of their own.
+    pub fn serve_system_key(&self, provider: &str) {
+        let provider = self.admin.providers.get(provider).expect("a built-in provider");
+        let settings = provider.settings(&BTreeMap::new()).expect("it needs none");
+        let hosts = provider.hosts(&settings).expect("hosts");
+        let secret = Secret::new(PLANTED);
+        let key = SystemKey {
+            provider: provider.id.clone(),
+            secret,
+            settings,
+            hosts,
+        };
+        self.vault.replace_system(vec![key]);
+    }
+
     pub async fn audited(&self, action: AuditAction) -> Vec<AuditEvent> {
         let filter = AuditFilter {
             action: Some(action),
@@ -244,20 +259,22 @@ pub fn key(key: &str) -> String {
 
 /// The built-in providers, with every host led to the fake.
 fn providers(url: &str) -> Providers {
-    let mut providers = Providers::built_in().expect("built-in descriptors");
-    let ids: Vec<_> = providers.iter().map(|provider| provider.id.clone()).collect();
-    for id in ids {
-        let provider = providers.get(id.as_str()).expect("listed");
-        let hosts: BTreeMap<_, _> = provider
-            .hosts
-            .keys()
-            .map(|host| (host.clone(), url.to_owned()))
-            .collect();
-        providers = providers
-            .with_hosts(id.as_str(), &hosts)
-            .expect("loopback is allowed");
-    }
-    providers
+    let providers = Providers::built_in().expect("built-in descriptors");
+    let ids: Vec<_> = providers.iter().map(|provider| provider.id.to_string()).collect();
+    ids.iter().fold(providers, |providers, id| {
+        led_to(providers, id, |_| url.to_owned())
+    })
+}
+
+/// Every host of one provider led elsewhere.
+pub fn led_to(providers: Providers, id: &str, url: impl Fn(&str) -> String) -> Providers {
+    let provider = providers.get(id).expect("a built-in provider");
+    let hosts: BTreeMap<_, _> = provider
+        .hosts
+        .keys()
+        .map(|host| (host.clone(), url(host)))
+        .collect();
+    providers.with_hosts(id, &hosts).expect("an override")
 }
 
 fn settings(folder: &TempDir, clock: &FrozenClock) -> VaultSettings {

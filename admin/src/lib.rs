@@ -15,6 +15,7 @@ mod params;
 mod problem;
 mod serve;
 mod telemetry;
+mod trouble;
 mod validation;
 
 #[cfg(test)]

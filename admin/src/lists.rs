@@ -15,13 +15,15 @@ use tokio::time::Instant;
 use vault::{Credential, Secret};
 
 use crate::Admin;
-use crate::ask::{Answer, Silence};
+use crate::ask::Answer;
 use crate::problem::Problem;
+use crate::trouble::{not_valid, silent, unreadable};
 use crate::validation::ask_deadline;
 
 const KEPT: Duration = Duration::from_secs(300);
-/// In items over all lists: some 20 MiB.
-const ITEMS_MAX: u64 = 50_000;
+/// Each has some dozens of models.
+const MODEL_LISTS_MAX: u64 = 4_000;
+const VOICE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A provider that always names a next page is not asked for ever.
 const PAGES_MAX: usize = 10;
 
@@ -43,7 +45,7 @@ impl From<&Credential> for Seen {
     }
 }
 
-/// Which voices: as the provider searches, one page.
+/// Which voices, and which page of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Search {
     pub q: Option<String>,
@@ -51,24 +53,40 @@ pub struct Search {
     pub cursor: Option<String>,
 }
 
+impl Search {
+    /// The part that the provider searches itself. The rest is searched here, in a list that is kept whole:
+    /// one typed letter more is then no new question.
+    fn upstream(&self, provider: &Provider) -> Search {
+        let voices = &provider.voices;
+        Search {
+            q: self.q.clone().filter(|_| voices.search_query.is_some()),
+            language: self.language.clone().filter(|_| voices.language_query.is_some()),
+            cursor: self.cursor.clone(),
+        }
+    }
+}
+
 pub struct Lists {
     models: Cache<Seen, Arc<Vec<Model>>>,
-    voices: Cache<(Seen, Search), Arc<Page<Voice>>>,
+    /// Answers as they came, `None` where the provider has no such call.
+    voices: Cache<(Seen, Search), Option<Bytes>>,
 }
 
 impl Lists {
     pub fn new() -> Self {
-        let weight = |items: usize| u32::try_from(items + 1).unwrap_or(u32::MAX);
+        let voices_weight = |_: &(Seen, Search), answer: &Option<Bytes>| {
+            let bytes = answer.as_ref().map_or(0, Bytes::len);
+            u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
+        };
         Self {
             models: Cache::builder()
                 .time_to_live(KEPT)
-                .max_capacity(ITEMS_MAX)
-                .weigher(move |_, models: &Arc<Vec<Model>>| weight(models.len()))
+                .max_capacity(MODEL_LISTS_MAX)
                 .build(),
             voices: Cache::builder()
                 .time_to_live(KEPT)
-                .max_capacity(ITEMS_MAX)
-                .weigher(move |_, voices: &Arc<Page<Voice>>| weight(voices.items.len()))
+                .max_capacity(VOICE_BYTES_MAX)
+                .weigher(voices_weight)
                 .build(),
         }
     }
@@ -106,33 +124,38 @@ pub async fn voices(
     provider: &Provider,
     credential: &Credential,
     search: Search,
-) -> Result<Arc<Page<Voice>>, Problem> {
-    let Credential { hosts, secret, .. } = credential;
-    let asked = search.clone();
+) -> Result<Page<Voice>, Problem> {
+    let upstream = search.upstream(provider);
+    let asked = upstream.clone();
     let asking = async move {
-        let (q, language) = (asked.q.as_deref(), asked.language.as_deref());
-        let question = Question::Voices {
-            q,
-            language,
-            page: asked.cursor.as_deref(),
-        };
-        let answer = match ask_valid(admin, provider, hosts, secret, question, ask_deadline()).await {
-            Ok(answer) => answer,
-            Err(Unlisted::Silent(problem)) => return Err(problem),
+        let Credential { hosts, secret, .. } = credential;
+        let (q, language, page) = (
+            asked.q.as_deref(),
+            asked.language.as_deref(),
+            asked.cursor.as_deref(),
+        );
+        let question = Question::Voices { q, language, page };
+        match ask_valid(admin, provider, hosts, secret, question, ask_deadline()).await {
+            // Only what reads as a list is kept.
+            Ok(answer) => read_voices(provider, answer.as_deref(), &Search::default()).map(|_| answer),
+            Err(Unlisted::Silent(problem)) => Err(problem),
             Err(Unlisted::Answered(verdict, answer)) => {
-                return Err(refused(admin, by, provider, credential, verdict, &answer));
+                Err(refused(admin, by, provider, credential, verdict, &answer))
             }
-        };
-        let page = rewrite::read_voices(provider, answer.as_deref(), q, language);
-        page.map(Arc::new)
-            .map_err(|error| unreadable(provider, &error.to_string()))
+        }
     };
     let kept = admin
         .lists
         .voices
-        .try_get_with((credential.into(), search), asking)
+        .try_get_with((credential.into(), upstream), asking)
         .await;
-    kept.map_err(|problem: Arc<Problem>| (*problem).clone())
+    let answer = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
+    read_voices(provider, answer.as_deref(), &search)
+}
+
+fn read_voices(provider: &Provider, answer: Option<&[u8]>, search: &Search) -> Result<Page<Voice>, Problem> {
+    rewrite::read_voices(provider, answer, search.q.as_deref(), search.language.as_deref())
+        .map_err(|error| unreadable(provider, &error.to_string()))
 }
 
 /// Why there is no list.
@@ -211,52 +234,4 @@ fn refused(
             .note_status(by.clone(), credential, status, reason, Some(detail));
     }
     not_valid(provider, verdict, answer)
-}
-
-/// An answer that is not a success, about a key that is stored.
-pub fn not_valid(provider: &Provider, verdict: Verdict, answer: &Answer) -> Problem {
-    match rules::code_of(verdict) {
-        Some(code) if code != Code::ProviderError => {
-            let says = rules::explain(provider, verdict, answer.status, &answer.body);
-            let retry_after = rules::retry_after(provider, &answer.headers, &answer.body);
-            Problem::new(code, says)
-                .at_provider(&provider.id)
-                .retry_after(retry_after)
-        }
-        _ => odd(provider, answer),
-    }
-}
-
-/// An answer that says nothing about the key and is no success either.
-pub fn odd(provider: &Provider, answer: &Answer) -> Problem {
-    let what = if (300..400).contains(&answer.status) {
-        " (a redirect, which is not followed)"
-    } else {
-        ""
-    };
-    let detail = format!(
-        "{} answered {}{what} where a success was expected",
-        provider.name, answer.status
-    );
-    Problem::new(Code::ProviderError, detail)
-}
-
-/// A success that does not read as the provider's.
-pub fn unreadable(provider: &Provider, cause: &str) -> Problem {
-    let detail = format!("{} answered with something that is not its format", provider.name);
-    Problem::new(Code::ProviderError, detail).because(cause)
-}
-
-/// No answer, as people are told it.
-pub fn silent(provider: &Provider, silence: Silence) -> Problem {
-    let (code, what) = match &silence {
-        Silence::Timeout => (Code::ProviderTimeout, "did not answer in time"),
-        Silence::TooLong => (Code::ProviderError, "answered with more than can be read"),
-        Silence::Unresolved(_) => (
-            Code::ProviderUnreachable,
-            "cannot be reached: its host name does not resolve",
-        ),
-        Silence::Unreachable(_) => (Code::ProviderUnreachable, "cannot be reached"),
-    };
-    Problem::new(code, format!("{} {what}", provider.name)).because(silence.to_string())
 }

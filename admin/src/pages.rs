@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Html;
-use policies::descriptor::Provider;
+use policies::descriptor::{Provider, Setting};
 use policies::vocabulary::Operation;
 
 use crate::Admin;
@@ -82,10 +82,10 @@ pub async fn selection(
 
 /// The body that stores a key, with the settings that have no default.
 fn credential_example(provider: &Provider) -> String {
-    let needed = provider
-        .settings
-        .iter()
-        .filter(|setting| setting.required && setting.default.is_none());
+    let asked_for = |setting: &&Setting| {
+        setting.default.is_none() && (setting.required || setting.required_unless.is_some())
+    };
+    let needed = provider.settings.iter().filter(asked_for);
     let settings: Vec<String> = needed
         .map(|setting| {
             let example = setting.known.first().map_or("…", String::as_str);

@@ -262,4 +262,37 @@ mod tests {
             started.elapsed()
         );
     }
+
+    #[tokio::test]
+    async fn a_whole_listener_starts_answers_and_stops() {
+        let house = crate::harness::House::build().await;
+        let settings = AdminSettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            public_url: "http://admin.test/".to_owned(),
+            ca_file: None,
+        };
+        let admin = &house.admin;
+        let (providers, vault, callers) = (
+            admin.providers.clone(),
+            admin.vault.clone(),
+            admin.callers.clone(),
+        );
+        let running =
+            start(settings, providers, vault, callers, prometheus::Registry::new()).expect("starts");
+        let url = format!("http://{}", running.address());
+        let page = reqwest::get(format!("{url}/providers/azure"))
+            .await
+            .expect("answered");
+        assert!(
+            page.text()
+                .await
+                .expect("a page")
+                .contains("http://admin.test/api/v1/credentials/azure")
+        );
+        running.stop(Duration::from_secs(5)).await;
+        assert!(
+            reqwest::get(format!("{url}/healthz")).await.is_err(),
+            "nothing listens any more"
+        );
+    }
 }

@@ -82,11 +82,9 @@ pub struct Answered<'a> {
 }
 
 impl Answered<'_> {
+    /// Our own failures are errors, those of others warnings; probes of health and metrics come every few
+    /// seconds and are for debugging only.
     pub fn record(self) {
-        let user = self.user.map(UserId::as_str);
-        let code = self.problem.map(|problem| problem.code.as_str());
-        let cause = self.problem.and_then(|problem| problem.cause.as_deref());
-        let duration_ms = self.duration.as_millis() as u64;
         let Self {
             request_id,
             method,
@@ -94,10 +92,24 @@ impl Answered<'_> {
             status,
             ..
         } = self;
-        if status >= 500 {
-            tracing::error!(target: "admin", %request_id, method, path, status, user, code, cause, duration_ms, "call failed");
-        } else {
-            tracing::info!(target: "admin", %request_id, method, path, status, user, code, cause, duration_ms, "call answered");
+        let user = self.user.map(UserId::as_str);
+        let code = self.problem.map(|problem| problem.code.as_str());
+        let cause = self.problem.and_then(|problem| problem.cause.as_deref());
+        let duration_ms = self.duration.as_millis() as u64;
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "admin",
+                    %request_id, method, path, status, user, code, cause, duration_ms,
+                    "call answered"
+                )
+            };
+        }
+        match status {
+            500 => line!(error),
+            501.. => line!(warn),
+            _ if path.starts_with("/api/") => line!(info),
+            _ => line!(debug),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::ask::{Answer, Silence};
 use crate::lists;
 use crate::problem::Problem;
 use crate::telemetry::Validated;
+use crate::trouble;
 
 /// For everything that one call asks of a provider, so that its own answer comes within ten.
 const ASK_WITHIN: Duration = Duration::from_secs(8);
@@ -225,7 +226,7 @@ async fn probe(admin: &Admin, candidate: Candidate<'_>, deadline: Instant) -> Re
             .ok_or_else(|| Problem::internal(format!("probe {number} of {} is no call", provider.id)))?;
         let problem = match admin.asker.ask(call, deadline).await {
             Ok(answer) => match rules::judge(provider, answer.status, &answer.body) {
-                Verdict::Caller | Verdict::Unavailable => lists::odd(provider, &answer),
+                Verdict::Caller | Verdict::Unavailable => trouble::odd(provider, &answer),
                 verdict => return judged(provider, number, verdict, &answer),
             },
             Err(silence) => unheard(candidate, number, silence),
@@ -239,7 +240,7 @@ fn judged(provider: &Provider, number: usize, verdict: Verdict, answer: &Answer)
     let listed = verdict == Verdict::Valid && provider.probe_lists_models(number);
     let models = match listed.then(|| rewrite::read_models(provider, &answer.body, None)) {
         // A page of HTML with status 200 is some box in between, not the provider.
-        Some(Err(error)) => return Err(lists::unreadable(provider, &error.to_string())),
+        Some(Err(error)) => return Err(trouble::unreadable(provider, &error.to_string())),
         Some(Ok(page)) => Some(page.items),
         None => None,
     };
@@ -268,7 +269,7 @@ fn unheard(candidate: Candidate<'_>, probe: usize, silence: Silence) -> Problem 
             .param(setting)
             .because(cause);
     }
-    lists::silent(provider, silence)
+    trouble::silent(provider, silence)
 }
 
 fn setting_of_host<'a>(provider: &'a Provider, settings: &Settings, probe: usize) -> Option<&'a str> {

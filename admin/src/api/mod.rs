@@ -336,4 +336,32 @@ mod tests {
                 .is_ok_and(|kind| kind.starts_with("text/plain"))
         );
     }
+
+    #[tokio::test]
+    async fn a_database_that_is_gone_is_said_so() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        call(&house, "GET /me", &token).await.ok();
+        house.vault.clone().close().await;
+        for line in [
+            "GET /credentials",
+            "PUT /selections/tts",
+            "GET /tokens",
+            "GET /usage/summary",
+        ] {
+            let body = if line.starts_with("PUT") {
+                r#"{"provider":"azure"}"#
+            } else {
+                ""
+            };
+            let said = house.call(&line.replace(" /", " /api/v1/"), &token, body).await;
+            let problem = said.is(503, "overloaded");
+            assert_eq!(
+                (&problem["retryable"], said.headers.contains_key("retry-after")),
+                (&true.into(), true)
+            );
+        }
+        house.call("GET /readyz", "", "").await.is(503, "overloaded");
+        assert_eq!(house.call("GET /healthz", "", "").await.status, 200);
+    }
 }

@@ -18,9 +18,9 @@ use super::none_stored;
 use crate::Admin;
 use crate::caller::Proven;
 use crate::effective;
-use crate::lists::{not_valid, silent};
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::trouble::{not_valid, silent, unreadable};
 use crate::validation::ask_deadline;
 
 #[derive(Serialize)]
@@ -69,7 +69,7 @@ async fn ask(admin: &Admin, provider: &Provider, credential: &Credential) -> Res
     match rules::judge(provider, answer.status, &answer.body) {
         Verdict::Valid => {
             let quota = rewrite::read_quota(provider, &answer.body)
-                .map_err(|error| crate::lists::unreadable(provider, &error.to_string()))?;
+                .map_err(|error| unreadable(provider, &error.to_string()))?;
             Ok(Left { quota, detail: None })
         }
         verdict @ (Verdict::Restricted | Verdict::Invalid | Verdict::Caller) => Ok(unknown(Some(

@@ -155,4 +155,21 @@ mod tests {
         }
         panic!("still valid after two seconds");
     }
+
+    #[tokio::test]
+    async fn the_system_s_key_serves_who_has_none_and_never_replaces_one_that_is_refused() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        house.fake.takes_the_planted_key();
+        house.serve_system_key("elevenlabs");
+        house.call(MODELS, &token, "").await.ok();
+        house.store(&token).await;
+        house.fake.says(401, "", WRONG_KEY);
+        house
+            .call("POST /api/v1/credentials/elevenlabs/validate", &token, "")
+            .await
+            .ok();
+        house.fake.takes_the_planted_key();
+        house.call(MODELS, &token, "").await.is(424, "credential_invalid");
+    }
 }

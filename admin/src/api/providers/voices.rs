@@ -34,7 +34,7 @@ pub async fn handle(
     params.finish()?;
     let credential = effective::credential(&admin, &proven.caller, provider).await?;
     let page = lists::voices(&admin, &proven.actor, provider, &credential, search).await?;
-    Ok(Json(Listing::page((*page).clone())))
+    Ok(Json(Listing::page(page)))
 }
 
 fn text(params: &mut Params, name: &'static str) -> Result<Option<String>, Problem> {
@@ -99,5 +99,35 @@ mod tests {
             "<html>sign in to the hotel</html>",
         );
         house.call(VOICES, &token, "").await.is(502, "provider_error");
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_searched_here_is_asked_for_once() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        house.fake.says(
+            200,
+            "",
+            r#"[{"ShortName":"en-US-AvaNeural","DisplayName":"Ava","Locale":"en-US","Gender":"Female"},
+                {"ShortName":"de-DE-KatjaNeural","DisplayName":"Katja","Locale":"de-DE","Gender":"Female"}]"#,
+        );
+        let body = json!({"api_key": crate::harness::PLANTED, "settings": {"region": "eastus"}}).to_string();
+        house
+            .call("PUT /api/v1/credentials/azure", &token, &body)
+            .await
+            .ok();
+        let before = house.fake.asked().len();
+        let voices = "GET /api/v1/providers/azure/voices";
+        for (query, ids) in [
+            ("", json!(["en-US-AvaNeural", "de-DE-KatjaNeural"])),
+            ("?q=kat", json!(["de-DE-KatjaNeural"])),
+            ("?language=en", json!(["en-US-AvaNeural"])),
+        ] {
+            let listing = house.call(&format!("{voices}{query}"), &token, "").await.ok();
+            let items = listing["items"].as_array().expect("items");
+            let found: Vec<_> = items.iter().map(|voice| voice["id"].clone()).collect();
+            assert_eq!(json!(found), ids, "{query}");
+        }
+        assert_eq!(house.fake.asked().len(), before + 1);
     }
 }
