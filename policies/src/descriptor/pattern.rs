@@ -1,7 +1,8 @@
 //! The three small languages of a descriptor: path patterns, name globs, and pointers into JSON.
 //!
 //! A path pattern is literal segments and `{name}` holes, each a whole segment or a segment with literal
-//! text around the hole (`{model}:generateContent`); `{version=v1|v1beta}` takes only these words. A glob knows
+//! text around the hole (`{model}:generateContent`); `{version=v1|v1beta}` takes only these words,
+//! `{voice!add|edit}` any but these. A glob knows
 //! `*`. A pointer is a JSON pointer in which `*` is any element of a list or any member of an object.
 //! All three are parsed once, when the descriptor is read, and matched without allocation.
 
@@ -20,9 +21,16 @@ enum Segment {
     Hole {
         beginning: String,
         name: String,
-        choices: Vec<String>,
+        choices: Choices,
         ending: String,
     },
+}
+
+/// Which words fill a hole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Choices {
+    Only(Vec<String>),
+    AnyBut(Vec<String>),
 }
 
 /// A name with `*` for any run of characters.
@@ -89,7 +97,7 @@ impl PathPattern {
                     let inner = part
                         .strip_prefix(beginning.as_str())
                         .and_then(|rest| rest.strip_suffix(ending.as_str()));
-                    match inner.filter(|inner| may_fill(inner, choices)) {
+                    match inner.filter(|inner| choices.allow(inner)) {
                         Some(inner) => found(name, inner),
                         None => return false,
                     }
@@ -100,11 +108,14 @@ impl PathPattern {
     }
 }
 
-fn may_fill(inner: &str, choices: &[String]) -> bool {
-    if choices.is_empty() {
-        !inner.is_empty() && !inner.contains(NOT_IN_A_HOLE)
-    } else {
-        choices.iter().any(|choice| choice == inner)
+impl Choices {
+    fn allow(&self, inner: &str) -> bool {
+        match self {
+            Choices::Only(words) => words.iter().any(|word| word == inner),
+            Choices::AnyBut(words) => {
+                !inner.is_empty() && !inner.contains(NOT_IN_A_HOLE) && !words.iter().any(|word| word == inner)
+            }
+        }
     }
 }
 
@@ -119,18 +130,18 @@ impl Segment {
             };
         };
         let (hole, ending) = inner.split_once('}').ok_or("a hole ends with }")?;
-        let (name, choices) = hole.split_once('=').unwrap_or((hole, ""));
+        let words = |text: &str| text.split('|').map(str::to_owned).collect();
+        let (name, choices) = match (hole.split_once('='), hole.split_once('!')) {
+            (Some((name, only)), _) => (name, Choices::Only(words(only))),
+            (None, Some((name, but))) => (name, Choices::AnyBut(words(but))),
+            (None, None) => (hole, Choices::AnyBut(Vec::new())),
+        };
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
             return Err("a hole has a lower-case name");
         }
         if ending.contains('{') || [beginning, ending].iter().any(|text| text.contains(NOT_LITERAL)) {
             return Err("a segment has at most one hole, and no }, %, ? or # beside it");
         }
-        let choices = choices
-            .split('|')
-            .filter(|choice| !choice.is_empty())
-            .map(str::to_owned)
-            .collect();
         Ok(Segment::Hole {
             beginning: beginning.to_owned(),
             name: name.to_owned(),
@@ -262,6 +273,14 @@ mod tests {
             "v1/models/a:generateContent",
         ] {
             assert!(!pattern.matches(other, |_, _| {}), "{other} matched");
+        }
+        let pattern = PathPattern::parse("/voices/{voice!add|edit}").unwrap();
+        assert!(pattern.matches("/voices/adder", |_, _| {}));
+        assert!(!pattern.matches("/voices/add", |_, _| {}));
+        for wrong in [
+            "", "a", "/", "//a", "/a//b", "/..", "/{A}", "/{a", "/{a}{b}", "/a}", "/%41", "/{}",
+        ] {
+            assert!(PathPattern::parse(wrong).is_err(), "{wrong} was taken");
         }
     }
 

@@ -1,0 +1,70 @@
+//! Set-up that the tests of this crate share.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::sync::{Arc, LazyLock};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use policies::descriptor::{Provider, Providers, Settings};
+use policies::rules::{Inbound, Route, recognise, route};
+use policies::vocabulary::{Code, Dialect, Refusal};
+
+pub const KEY: &str = "sk_provider_key_0123456789";
+
+pub static PROVIDERS: LazyLock<Providers> =
+    LazyLock::new(|| Providers::built_in().unwrap_or_else(|errors| panic!("{errors}")));
+
+pub fn provider(id: &str) -> Arc<Provider> {
+    PROVIDERS
+        .get(id)
+        .unwrap_or_else(|| panic!("no provider {id}"))
+        .clone()
+}
+
+pub fn settings(pairs: &[(&str, &str)]) -> Settings {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// Settings that every provider accepts as enough.
+pub fn enough(provider: &Provider) -> Settings {
+    let needed = provider
+        .settings
+        .iter()
+        .filter(|setting| setting.required || setting.required_unless.is_some());
+    needed
+        .map(|setting| (setting.name.clone(), setting.known[0].clone()))
+        .collect()
+}
+
+pub fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    let parsed = pairs.iter().map(|(name, value)| {
+        (
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        )
+    });
+    let mut headers = HeaderMap::new();
+    parsed.for_each(|(name, value)| {
+        headers.append(name, value);
+    });
+    headers
+}
+
+pub fn seen(method: &str, target: &str, head: &[(&str, &str)]) -> Result<Inbound, (Dialect, Refusal)> {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    recognise(
+        &method,
+        &target.parse::<Uri>().unwrap(),
+        &headers(head),
+        &PROVIDERS,
+    )
+}
+
+/// The route of a request, or the code of its refusal.
+pub fn routed(method: &str, target: &str, head: &[(&str, &str)]) -> Result<(Inbound, Route), Code> {
+    let inbound = seen(method, target, head).map_err(|(_, refusal)| refusal.code)?;
+    let route = route(&inbound, &method.parse().unwrap()).map_err(|refusal| refusal.code)?;
+    Ok((inbound, route))
+}
