@@ -169,6 +169,7 @@ impl State {
         if let Err(cause) = file.write_all(lines) {
             // Part of it may be there; the next line must not begin in the middle of one.
             file.set_len(self.active.bytes)?;
+            self.file = None;
             return Err(cause);
         }
         self.active.bytes += lines.len() as u64;

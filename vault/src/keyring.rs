@@ -243,10 +243,6 @@ impl KeyringFile {
         Self::load(path)?.ok_or_else(|| KeyringError::Missing { file: path.to_owned() })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn ring(&self) -> Arc<Keyring> {
         self.ring.read().clone()
     }

@@ -27,18 +27,10 @@ impl Vault {
         owner: &Owner,
         provider: &ProviderId,
     ) -> Result<Option<Arc<Credential>>, VaultError> {
-        const DOING: &str = "looking up a credential";
+        const DOING: &str = "opening a credential";
         let key = CredentialKey(owner.clone(), provider.clone());
         let (vault, CredentialKey(owner, provider)) = (self.0.clone(), key.clone());
-        let load = move || {
-            within(DOING, async move {
-                let mut reader = vault.db.read(DOING).await?;
-                let stored = credentials::find(reader.link(), &owner, &provider).await?;
-                drop(reader);
-                stored.map(|stored| vault.open(stored)).transpose()
-            })
-            .boxed()
-        };
+        let load = move || within(DOING, async move { vault.load(&owner, &provider).await }).boxed();
         self.0.credentials.get_or_load(&key, load).await
     }
 
@@ -53,6 +45,7 @@ impl Vault {
             // The master key was rotated away under us by another process: the file names the current one.
             Err(VaultError::Database { cause, .. }) if refers_to_nothing(&cause) => {
                 self.0.keyring.reload()?;
+                self.0.register_current().await?;
                 self.try_put(by, &new).await
             }
             done => done,
@@ -260,6 +253,21 @@ impl Inner {
             updated_at: now,
         };
         Ok(Stored { row, hosts: hosts.clone(), sealed, mark: Some(version) })
+    }
+
+    async fn load(&self, owner: &Owner, provider: &ProviderId) -> Result<Option<Credential>, VaultError> {
+        let mut tried = None;
+        loop {
+            let mut reader = self.db.read("looking up a credential").await?;
+            let Some(stored) = credentials::find(reader.link(), owner, provider).await? else { return Ok(None) };
+            drop(reader);
+            let kek_id = stored.sealed.wrapped.kek_id.clone();
+            match self.open(stored) {
+                // Rewrapped, and its old master key retired, between reading the row and opening it.
+                Err(VaultError::Sealed { .. }) if tried.as_ref() != Some(&kek_id) => tried = Some(kek_id),
+                opened => return opened.map(Some),
+            }
+        }
     }
 
     /// Opens a row, or says why it does not open.

@@ -1,0 +1,12 @@
+//! What the vault does, on SQLite and on Postgres alike.
+
+mod credentials;
+mod harness;
+mod opening;
+mod outages;
+mod postgres;
+mod record;
+mod rotation;
+mod selections;
+mod tampering;
+mod tokens;
