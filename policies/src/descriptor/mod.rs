@@ -24,9 +24,10 @@ pub use settings::{Setting, Settings, SettingsError, Shape, Template};
 
 /// The known name that a misspelt one most likely means.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let furthest = (name.chars().count() / 3).max(1);
     known
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, _)| *distance <= furthest)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
