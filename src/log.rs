@@ -14,7 +14,6 @@ use anyhow::Context;
 use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -54,7 +53,7 @@ pub fn start(settings: &Log) -> anyhow::Result<Flush> {
         closing: AtomicBool::new(false),
     });
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(LineMaker(lines.clone())).with_timer(UtcTime::rfc_3339());
+    let layer = tracing_subscriber::fmt::layer().with_writer(LineMaker(lines.clone()));
     match settings.format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true).with_span_list(false)).try_init(),
         LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),

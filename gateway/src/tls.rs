@@ -24,6 +24,13 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+impl TlsFiles {
+    /// Whether both can be read and belong together.
+    pub fn check(&self) -> Result<(), StartError> {
+        read_pair(self).map(drop)
+    }
+}
+
 /// The certificate of the listener. Each handshake takes the one that is current.
 #[derive(Debug)]
 pub struct LiveCert {

@@ -36,4 +36,4 @@ pub use listing::{
 pub use secret::Secret;
 pub use selection::{Choice, Selection};
 pub use token::{PlainToken, TokenHash};
-pub use vault::{Vault, VaultSettings};
+pub use vault::{Checkable, Vault, VaultSettings};

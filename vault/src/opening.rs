@@ -26,7 +26,7 @@ use crate::store::db::{Db, Link, Place, Single, Tx, within};
 use crate::store::schema::{self, Schema};
 use crate::store::{credentials, master_keys, revision};
 use crate::telemetry::Metrics;
-use crate::vault::{Inner, Vault, VaultSettings};
+use crate::vault::{Checkable, Inner, Vault, VaultSettings};
 
 const TOKENS: u64 = 100_000;
 const CREDENTIALS: u64 = 100_000;
@@ -58,6 +58,33 @@ pub(crate) async fn for_command(
 ) -> Result<Vault, OpenError> {
     let base = base(&settings).await?;
     Ok(assemble(settings, base, None, providers, system))
+}
+
+/// Looks without changing anything.
+pub(crate) async fn to_check(
+    settings: VaultSettings,
+    providers: Arc<Providers>,
+    system: Vec<SystemKey>,
+) -> Result<Checkable, OpenError> {
+    let place = Place::parse(&settings.url)?;
+    let keyring = KeyringFile::load(&settings.master_key_file)?;
+    let mut connection = place.connect().await?;
+    let state = schema::read(&mut connection, &place).await?;
+    refuse_newer(state, &place)?;
+    if state != Schema::Empty {
+        verify(connection.link(), keyring.as_ref(), &settings.master_key_file).await?;
+    }
+    close(connection, &place).await?;
+    let Some(keyring) = keyring.filter(|_| state != Schema::Empty) else { return Ok(Checkable::Nothing) };
+    match state.pending() {
+        0 => {}
+        pending if settings.migrate => return Ok(Checkable::Pending(pending)),
+        pending => return Err(OpenError::MigrationsPending { database: place.name(), pending }),
+    }
+    let db = Db::open(&place, settings.max_connections);
+    let revision = first_revision(&db).await?;
+    let base = Base { db: Arc::new(db), keyring, metrics: Arc::new(Metrics::new()), revision };
+    Ok(Checkable::Vault(assemble(settings, base, None, providers, system)))
 }
 
 pub(crate) async fn migrate(url: &str) -> Result<usize, OpenError> {

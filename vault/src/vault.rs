@@ -47,6 +47,15 @@ pub struct VaultSettings {
 #[derive(Clone)]
 pub struct Vault(pub(crate) Arc<Inner>);
 
+/// What there is to check.
+pub enum Checkable {
+    /// No credential yet, and no key file that one could need.
+    Nothing,
+    /// Migrations that serving applies first.
+    Pending(usize),
+    Vault(Vault),
+}
+
 pub(crate) struct Inner {
     pub db: Arc<Db>,
     pub keyring: KeyringFile,
@@ -137,6 +146,15 @@ impl Vault {
         system: Vec<SystemKey>,
     ) -> Result<Vault, OpenError> {
         opening::for_command(settings, providers, system).await
+    }
+
+    /// Opens for [`check`](Vault::check), changing nothing: no migration is applied, no key file made.
+    pub async fn open_to_check(
+        settings: VaultSettings,
+        providers: Arc<Providers>,
+        system: Vec<SystemKey>,
+    ) -> Result<Checkable, OpenError> {
+        opening::to_check(settings, providers, system).await
     }
 
     /// Applies the migrations that are missing; returns how many.

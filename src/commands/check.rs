@@ -1,0 +1,146 @@
+//! `voxgate check`: reads configuration, provider files, database and master key, and says what is wrong.
+//!
+//! Everything is looked at, whatever is found first, and nothing is changed: no database, master key or
+//! migration comes into being here. Problems go to stderr and end in exit code 1; remarks go to stdout.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use callers::Callers;
+use clap::Args;
+use policies::descriptor::Providers;
+use vault::{Checkable, SystemClock, SystemKey, Vault};
+
+use super::{Common, runtime};
+use crate::settings::Settings;
+use crate::wiring;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What the look around brought up.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<String>,
+    remarks: Vec<String>,
+}
+
+impl Findings {
+    fn problem(&mut self, what: impl Into<String>) {
+        self.problems.push(what.into());
+    }
+
+    fn remark(&mut self, what: impl Into<String>) {
+        self.remarks.push(what.into());
+    }
+
+    /// The value, or a problem.
+    fn expect<T>(&mut self, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|error| self.problem(format!("{error:#}"))).ok()
+    }
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let settings = arguments.common.settings()?;
+    let mut findings = Findings::default();
+    runtime()?.block_on(look_around(&settings, &mut findings));
+    for remark in &findings.remarks {
+        println!("{remark}");
+    }
+    for problem in &findings.problems {
+        eprintln!("voxgate: {problem}");
+    }
+    if findings.problems.is_empty() {
+        println!("everything is fine");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+async fn look_around(settings: &Settings, findings: &mut Findings) {
+    look_at_tls(settings, findings);
+    look_at_namespaces(settings, findings);
+    let providers = findings.expect(wiring::providers(settings));
+    let system = providers.as_ref().and_then(|all| findings.expect(wiring::system_keys(settings, all)));
+    let (Some(providers), Some(system)) = (providers, system) else { return };
+    if let Some(vault) = look_at_the_vault(settings, providers, system, findings).await {
+        look_at_issuers(settings, &vault, findings);
+        vault.close().await;
+    }
+}
+
+fn look_at_tls(settings: &Settings, findings: &mut Findings) {
+    if let Some(tls) = &settings.gateway.tls {
+        let files = gateway::TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() };
+        if let Err(error) = files.check() {
+            findings.problem(format!("gateway.tls: {:#}", anyhow::Error::new(error)));
+        }
+    }
+    if let Some(file) = &settings.gateway.ca_file
+        && let Err(error) = std::fs::read(file)
+    {
+        findings.problem(format!("gateway.ca_file: cannot read {}: {error}", file.display()));
+    }
+}
+
+/// Issuers that share a prefix can name each other's users.
+fn look_at_namespaces(settings: &Settings, findings: &mut Findings) {
+    let issuers = &settings.auth.jwt;
+    let prefixes: BTreeSet<&str> = issuers.iter().map(|issuer| issuer.user_prefix.as_str()).collect();
+    if prefixes.len() < issuers.len() {
+        findings.remark(
+            "auth.jwt: several issuers share one namespace of users, so that a user of one is a user of the other; \
+             give each its own user_prefix to keep them apart",
+        );
+    }
+}
+
+async fn look_at_the_vault(
+    settings: &Settings,
+    providers: Providers,
+    system: Vec<SystemKey>,
+    findings: &mut Findings,
+) -> Option<Vault> {
+    if wiring::sqlite_file(&settings.database.url).is_some_and(|file| !file.exists()) {
+        findings.remark(format!("database.url: {} is not there yet; serve makes it", settings.database.url));
+        return None;
+    }
+    let opened = Vault::open_to_check(wiring::vault_settings(settings), Arc::new(providers), system).await;
+    let vault = match opened {
+        Ok(Checkable::Vault(vault)) => vault,
+        Ok(Checkable::Nothing) => {
+            findings.remark("the database holds nothing yet; serve prepares it and makes the master key");
+            return None;
+        }
+        Ok(Checkable::Pending(migrations)) => {
+            findings.remark(format!("the database lacks {migrations} migration(s); serve applies them"));
+            return None;
+        }
+        Err(error) => {
+            findings.problem(format!("{:#}", anyhow::Error::new(error)));
+            return None;
+        }
+    };
+    match vault.check().await {
+        Ok(broken) => {
+            for found in broken {
+                let (id, owner, provider) = (found.id, found.owner, found.provider);
+                findings.problem(format!("credential {id} of {owner} for {provider}: {}", found.what));
+            }
+        }
+        Err(error) => findings.problem(format!("{:#}", anyhow::Error::new(error))),
+    }
+    Some(vault)
+}
+
+fn look_at_issuers(settings: &Settings, vault: &Vault, findings: &mut Findings) {
+    let Some(issuers) = findings.expect(wiring::issuers(settings)) else { return };
+    let app = tokio::runtime::Handle::current();
+    if let Err(error) = Callers::new(issuers, vault.clone(), app, Arc::new(SystemClock)) {
+        findings.problem(format!("auth.jwt: {:#}", anyhow::Error::new(error)));
+    }
+}
