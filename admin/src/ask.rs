@@ -17,6 +17,13 @@ use tokio::time::Instant;
 /// Lists of voices are the largest answers; Azure's has several hundred entries of about 1 KiB.
 const ANSWER_MAX: usize = 8 * 1024 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// For everything that one call asks of a provider, so that its own answer comes within ten.
+const ASK_WITHIN: Duration = Duration::from_secs(8);
+
+/// Until when a call that begins now may ask providers.
+pub fn deadline() -> Instant {
+    Instant::now() + ASK_WITHIN
+}
 
 pub struct Asker {
     client: reqwest::Client,

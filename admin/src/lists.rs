@@ -15,10 +15,9 @@ use tokio::time::Instant;
 use vault::{Credential, Secret};
 
 use crate::Admin;
-use crate::ask::Answer;
+use crate::ask::{self, Answer};
 use crate::problem::Problem;
 use crate::trouble::{not_valid, silent, unreadable};
-use crate::validation::ask_deadline;
 
 const KEPT: Duration = Duration::from_secs(300);
 /// Each has some dozens of models.
@@ -101,7 +100,7 @@ pub async fn models(
 ) -> Result<Arc<Vec<Model>>, Problem> {
     let Credential { hosts, secret, .. } = credential;
     let asking = async {
-        match ask_models(admin, provider, hosts, secret, ask_deadline()).await {
+        match ask_models(admin, provider, hosts, secret, ask::deadline()).await {
             Ok(models) => Ok(Arc::new(models)),
             Err(Unlisted::Silent(problem)) => Err(problem),
             // A key may speak without being allowed to list; what the descriptor knows still holds.
@@ -135,7 +134,7 @@ pub async fn voices(
             asked.cursor.as_deref(),
         );
         let question = Question::Voices { q, language, page };
-        match ask_valid(admin, provider, hosts, secret, question, ask_deadline()).await {
+        match ask_valid(admin, provider, hosts, secret, question, ask::deadline()).await {
             // Only what reads as a list is kept.
             Ok(answer) => read_voices(provider, answer.as_deref(), &Search::default()).map(|_| answer),
             Err(Unlisted::Silent(problem)) => Err(problem),

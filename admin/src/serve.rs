@@ -280,7 +280,13 @@ mod tests {
         let running =
             start(settings, providers, vault, callers, prometheus::Registry::new()).expect("starts");
         let url = format!("http://{}", running.address());
-        let page = reqwest::get(format!("{url}/providers/azure"))
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(5))
+            .build()
+            .expect("a client");
+        let page = client
+            .get(format!("{url}/providers/azure"))
+            .send()
             .await
             .expect("answered");
         assert!(
@@ -291,7 +297,7 @@ mod tests {
         );
         running.stop(Duration::from_secs(5)).await;
         assert!(
-            reqwest::get(format!("{url}/healthz")).await.is_err(),
+            client.get(format!("{url}/healthz")).send().await.is_err(),
             "nothing listens any more"
         );
     }

@@ -16,12 +16,12 @@ use vault::Credential;
 
 use super::none_stored;
 use crate::Admin;
+use crate::ask::deadline;
 use crate::caller::Proven;
 use crate::effective;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::trouble::{not_valid, silent, unreadable};
-use crate::validation::ask_deadline;
 
 #[derive(Serialize)]
 pub struct Left {
@@ -63,7 +63,7 @@ async fn ask(admin: &Admin, provider: &Provider, credential: &Credential) -> Res
     };
     let answer = admin
         .asker
-        .ask(call, ask_deadline())
+        .ask(call, deadline())
         .await
         .map_err(|silence| silent(provider, silence))?;
     match rules::judge(provider, answer.status, &answer.body) {

@@ -9,10 +9,11 @@
 //! | invalid | refused as `invalid_api_key` | invalid |
 //! | wait, an error, nothing at all | refused, nothing is known | unchanged |
 
+mod probe;
+
 use std::time::Duration;
 
 use policies::descriptor::{Hosts, Model, Provider, Settings};
-use policies::rewrite::{self, Question};
 use policies::rules;
 use policies::vocabulary::{
     Actor, AuditAction, AuditEvent, AuditOutcome, Code, CredentialStatus, Owner, Verdict,
@@ -21,14 +22,11 @@ use tokio::time::Instant;
 use vault::{Credential, CredentialRow, Secret};
 
 use crate::Admin;
-use crate::ask::{Answer, Silence};
+use crate::ask;
 use crate::lists;
 use crate::problem::Problem;
-use crate::telemetry::Validated;
-use crate::trouble;
+use probe::{Judged, judge};
 
-/// For everything that one call asks of a provider, so that its own answer comes within ten.
-const ASK_WITHIN: Duration = Duration::from_secs(8);
 /// For the list of models that goes with a proven key; the descriptor's list is good enough after that.
 const MODELS_WITHIN: Duration = Duration::from_secs(3);
 /// When the provider says "wait" without saying how long.
@@ -51,23 +49,9 @@ pub struct Proof {
     pub models: Vec<Model>,
 }
 
-struct Judged {
-    verdict: Verdict,
-    /// Nothing offered here works with such a key.
-    stops_everything: bool,
-    says: String,
-    retry_after: Option<u32>,
-    models: Option<Vec<Model>>,
-}
-
-/// Until when a call that begins now may ask providers.
-pub fn ask_deadline() -> Instant {
-    Instant::now() + ASK_WITHIN
-}
-
 /// Proves a new key, or says why it is not stored; a refusal is on record before it is answered.
 pub async fn admit(admin: &Admin, by: &Actor, candidate: Candidate<'_>) -> Result<Proof, Problem> {
-    let deadline = ask_deadline();
+    let deadline = ask::deadline();
     let judged = judge(admin, by, candidate, deadline).await;
     let admitted = judged.and_then(|judged| {
         let (reason, detail) = admissible(candidate.provider, &judged)?;
@@ -128,7 +112,7 @@ pub async fn again(
         hosts,
         secret,
     };
-    let standing = match judge(admin, by, candidate, ask_deadline()).await {
+    let standing = match judge(admin, by, candidate, ask::deadline()).await {
         Ok(judged) => standing(provider, judged),
         Err(problem) => Err(problem),
     };
@@ -184,109 +168,6 @@ fn standing(
 fn wait(provider: &Provider, judged: &Judged) -> Problem {
     let detail = format!("{} asks to wait before the key is tried again", provider.name);
     Problem::new(Code::ProviderRateLimited, detail).retry_after(judged.retry_after.or(Some(RETRY_DEFAULT)))
-}
-
-/// Puts the key to the provider, counted and logged once.
-async fn judge(
-    admin: &Admin,
-    by: &Actor,
-    candidate: Candidate<'_>,
-    deadline: Instant,
-) -> Result<Judged, Problem> {
-    let started = Instant::now();
-    let judged = probe(admin, candidate, deadline).await;
-    let (outcome, cause) = match &judged {
-        Ok(judged) => (judged.verdict.as_str(), None),
-        Err(problem) => (problem.code.as_str(), problem.cause.as_deref()),
-    };
-    Validated {
-        request_id: by.request_id,
-        provider: &candidate.provider.id,
-        outcome,
-        cause,
-        duration: started.elapsed(),
-    }
-    .record(&admin.telemetry);
-    judged
-}
-
-/// The descriptor's probes in their order. The first answer that says something about the key decides; when
-/// none does, the first failure is what there is to tell.
-async fn probe(admin: &Admin, candidate: Candidate<'_>, deadline: Instant) -> Result<Judged, Problem> {
-    let Candidate {
-        provider,
-        hosts,
-        secret,
-        ..
-    } = candidate;
-    let mut failure = None;
-    for (number, _) in provider.probes.iter().enumerate() {
-        let call = rewrite::ask(provider, hosts, Question::Probe(number), secret.expose())
-            .map_err(|error| Problem::internal(error.to_string()))?
-            .ok_or_else(|| Problem::internal(format!("probe {number} of {} is no call", provider.id)))?;
-        let problem = match admin.asker.ask(call, deadline).await {
-            Ok(answer) => match rules::judge(provider, answer.status, &answer.body) {
-                Verdict::Caller | Verdict::Unavailable => trouble::odd(provider, &answer),
-                verdict => return judged(provider, number, verdict, &answer),
-            },
-            Err(silence) => unheard(candidate, number, silence),
-        };
-        failure.get_or_insert(problem);
-    }
-    Err(failure.unwrap_or_else(|| Problem::internal(format!("{} has no probe", provider.id))))
-}
-
-fn judged(provider: &Provider, number: usize, verdict: Verdict, answer: &Answer) -> Result<Judged, Problem> {
-    let listed = verdict == Verdict::Valid && provider.probe_lists_models(number);
-    let models = match listed.then(|| rewrite::read_models(provider, &answer.body, None)) {
-        // A page of HTML with status 200 is some box in between, not the provider.
-        Some(Err(error)) => return Err(trouble::unreadable(provider, &error.to_string())),
-        Some(Ok(page)) => Some(page.items),
-        None => None,
-    };
-    Ok(Judged {
-        verdict,
-        stops_everything: rules::stops_everything(provider, answer.status, &answer.body),
-        says: rules::explain(provider, verdict, answer.status, &answer.body),
-        retry_after: rules::retry_after(provider, &answer.headers, &answer.body),
-        models,
-    })
-}
-
-/// A host that does not resolve is the fault of the setting it was made from, where there is one.
-fn unheard(candidate: Candidate<'_>, probe: usize, silence: Silence) -> Problem {
-    let Candidate {
-        provider, settings, ..
-    } = candidate;
-    if let (Silence::Unresolved(cause), Some(setting)) =
-        (&silence, setting_of_host(provider, settings, probe))
-    {
-        let detail = format!(
-            "`{setting}` leads to a host of {} that does not resolve; check how it is spelled",
-            provider.name
-        );
-        return Problem::new(Code::InvalidSettings, detail)
-            .param(setting)
-            .because(cause);
-    }
-    trouble::silent(provider, silence)
-}
-
-fn setting_of_host<'a>(provider: &'a Provider, settings: &Settings, probe: usize) -> Option<&'a str> {
-    let host = provider.hosts.get(&provider.probes.get(probe)?.host)?;
-    let takes_part = |name: &str| {
-        host.url.holes().any(|hole| hole == name)
-            || host.variants.iter().any(|variant| {
-                variant.when.contains_key(name) || variant.url.holes().any(|hole| hole == name)
-            })
-    };
-    let mut given = provider
-        .settings
-        .iter()
-        .filter(|setting| settings.contains_key(&setting.name));
-    given
-        .find(|setting| takes_part(&setting.name))
-        .map(|setting| setting.name.as_str())
 }
 
 async fn audit_refused(
