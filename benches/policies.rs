@@ -1,0 +1,188 @@
+//! The pure part of a call, function by function: what the gateway adds to each call beyond moving bytes.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use policies::descriptor::{Origin, Provider, Providers};
+use policies::meter::Meter;
+use policies::rewrite::upstream_head;
+use policies::rules::{Inbound, Route, judge, recognise, route};
+
+const TOKEN: &str = "vxg_0123456789abcdefghijABCDEFGHIJ012345";
+
+/// A request head as SDKs send it.
+struct Head {
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+fn head(target: &str, token_header: &'static str, content_type: &'static str) -> Head {
+    let pairs = [
+        ("host", "127.0.0.1:8080"),
+        ("accept", "*/*"),
+        ("accept-encoding", "gzip, deflate"),
+        ("connection", "keep-alive"),
+        ("user-agent", "sdk/2.78.0"),
+        ("content-length", "61"),
+        ("content-type", content_type),
+        (token_header, TOKEN),
+    ];
+    let headers = pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    Head {
+        uri: target.parse().expect("a target"),
+        headers: headers.into_iter().collect(),
+    }
+}
+
+fn speech() -> Head {
+    let target = "/elevenlabs/v1/text-to-speech/JBFqnCBsd6RMkjVDRZzb/stream?output_format=mp3_44100_128";
+    head(target, "xi-api-key", "application/json")
+}
+
+fn decided(providers: &Providers, head: &Head) -> (Inbound, Route) {
+    let inbound = recognise(&Method::POST, &head.uri, &head.headers, providers).expect("a known provider");
+    let route = route(&inbound, &Method::POST).expect("a listed endpoint");
+    (inbound, route)
+}
+
+fn origin(provider: &Provider) -> Origin {
+    let known = provider
+        .settings
+        .iter()
+        .filter_map(|setting| Some((setting.name.clone(), setting.known.first()?.clone())));
+    let hosts = provider.hosts(&known.collect()).expect("hosts");
+    let (_, origin) = hosts.0.into_iter().next().expect("a host");
+    Origin::clone(&origin)
+}
+
+fn heads(criterion: &mut Criterion) {
+    let providers = Providers::built_in().expect("built-in descriptors");
+    let transcribe = "/azure/speechtotext/transcriptions:transcribe?api-version=2025-10-15";
+    let generate = "/gemini/v1beta/models/gemini-3.5-transcribe:generateContent";
+    let mut group = criterion.benchmark_group("recognise and route");
+    for (name, head) in [
+        ("first endpoints of a long list", speech()),
+        (
+            "last endpoints, by query token",
+            head(
+                "/gemini/v1beta/models/x-transcribe:countTokens?key=vxg_x",
+                "x-other",
+                "application/json",
+            ),
+        ),
+        (
+            "model in the path",
+            head(generate, "x-goog-api-key", "application/json"),
+        ),
+        (
+            "one of several hosts",
+            head(transcribe, "ocp-apim-subscription-key", "multipart/form-data"),
+        ),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| decided(&providers, black_box(&head)))
+        });
+    }
+    group.finish();
+
+    let head = speech();
+    let (inbound, route) = decided(&providers, &head);
+    let origin = origin(&route.provider);
+    criterion.bench_function("upstream head", |bencher| {
+        bencher.iter(|| {
+            let query = inbound.query.as_deref();
+            upstream_head(
+                &route.provider,
+                &origin,
+                &Method::POST,
+                &inbound.raw_path,
+                query,
+                black_box(&head.headers),
+                "sk_key",
+            )
+        });
+    });
+}
+
+fn verdicts(criterion: &mut Criterion) {
+    let providers = Providers::built_in().expect("built-in descriptors");
+    let provider = providers.get("elevenlabs").expect("a provider");
+    let refusal =
+        br#"{"detail":{"status":"missing_permissions","message":"lacks the permission models_read"}}"#;
+    criterion.bench_function("judge a refusal", |bencher| {
+        bencher.iter(|| judge(provider, black_box(401), refusal))
+    });
+    criterion.bench_function("judge a success", |bencher| {
+        bencher.iter(|| judge(provider, black_box(200), b""))
+    });
+}
+
+fn meters(criterion: &mut Criterion) {
+    let providers = Providers::built_in().expect("built-in descriptors");
+    let mut group = criterion.benchmark_group("meter");
+    let text = format!(
+        r#"{{"text":"{}","model_id":"eleven_flash_v2_5"}}"#,
+        "Grüße aus Köln. ".repeat(64)
+    );
+    let head = speech();
+    let (inbound, speech) = decided(&providers, &head);
+    let whole_call = |answer: &HeaderMap, chunk: &[u8]| {
+        let mut meter = Meter::start(&speech, &head.headers, inbound.query.as_deref());
+        meter.request_chunk(text.as_bytes());
+        meter.answer_head(200, answer);
+        meter.answer_chunk(chunk);
+        meter.reading()
+    };
+    let answer = HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("audio/mpeg"))]);
+    group.bench_function("a call of 1 KiB of text and one chunk of audio", |bencher| {
+        bencher.iter(|| whole_call(&answer, black_box(&[0; 32 * 1024])));
+    });
+
+    let json = self::head(
+        "/gemini/v1beta/models/x-tts:generateContent",
+        "x-goog-api-key",
+        "application/json",
+    );
+    let (_, generate) = decided(&providers, &json);
+    let audio = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"data":"{}"}}}}]}}}}]"#,
+        "QUJD".repeat(16 * 1024)
+    );
+    group.throughput(Throughput::Bytes(audio.len() as u64));
+    group.bench_function("64 KiB of audio inside JSON", |bencher| {
+        bencher.iter(|| {
+            let mut meter = Meter::start(&generate, &json.headers, None);
+            meter.answer_head(200, &json.headers);
+            meter.answer_chunk(black_box(audio.as_bytes()));
+            meter.reading()
+        });
+    });
+
+    let form = self::head(
+        "/elevenlabs/v1/speech-to-text",
+        "xi-api-key",
+        "multipart/form-data; boundary=b",
+    );
+    let (_, upload) = decided(&providers, &form);
+    let noise: Vec<u8> = (0..256 * 1024_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    group.throughput(Throughput::Bytes(noise.len() as u64));
+    group.bench_function("256 KiB of an upload", |bencher| {
+        bencher.iter(|| {
+            let mut meter = Meter::start(&upload, &form.headers, None);
+            meter.request_chunk(
+                b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n",
+            );
+            noise
+                .chunks(16 * 1024)
+                .for_each(|chunk| meter.request_chunk(black_box(chunk)));
+            meter.reading()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, heads, verdicts, meters);
+criterion_main!(benches);
