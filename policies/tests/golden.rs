@@ -2,7 +2,10 @@
 //! (`*.out.http`), to be read and reviewed like code. `# setting = value` lines give the credential's
 //! settings. With `UPDATE_GOLDEN=1` the second of each pair is written anew.
 
-#![expect(clippy::disallowed_methods, reason = "the bans keep the crate pure; its tests read files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bans keep the crate pure; its tests read files"
+)]
 
 mod common;
 

@@ -1,7 +1,10 @@
 //! Providers are data: no provider's name stands in the Rust code of this workspace outside of its tests.
 //! Comments may name one to say where a quirk comes from.
 
-#![expect(clippy::disallowed_methods, reason = "the bans keep the crate pure; its tests read files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bans keep the crate pure; its tests read files"
+)]
 
 mod common;
 
