@@ -163,9 +163,14 @@ impl Proven {
 
     /// Whose record a call is about: everyone's or one user's for operators, else one's own.
     pub fn recorded(&self, params: &mut Params) -> Result<Option<UserId>, Problem> {
-        let asked = params
-            .take("owner")
-            .map(|text| UserId::new(text.strip_prefix("user:").unwrap_or(&text)));
+        let text = params.take("owner");
+        if text.as_ref().is_some_and(|text| text.starts_with("team:")) {
+            return Err(Problem::invalid(
+                "owner",
+                "the record is kept by user: `owner` is spelled user:ID",
+            ));
+        }
+        let asked = text.map(|text| UserId::new(text.strip_prefix("user:").unwrap_or(&text)));
         if self.caller.is_operator() {
             return Ok(asked);
         }

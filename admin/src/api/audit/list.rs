@@ -123,6 +123,7 @@ mod tests {
             ("limit=0", "limit"),
             ("cursor=x", "cursor"),
             ("user=bob", "user"),
+            ("owner=team:red", "owner"),
         ] {
             let said = house.call(&format!("{audit}?{query}"), &ann, "").await;
             assert_eq!(said.is(400, "invalid_request")["param"], param, "{query}");
