@@ -15,6 +15,7 @@ mod socket;
 mod stages;
 mod telemetry;
 mod tls;
+mod workers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ pub enum StartError {
     Roots(#[source] std::io::Error),
     #[error("cors_origins: {0:?} is not an origin such as https://app.example.com")]
     CorsOrigin(String),
+    #[error("starting the threads that serve")]
+    Threads(#[source] std::io::Error),
     #[error("registering metrics")]
     Metrics(#[from] prometheus::Error),
     #[error("TLS cannot be switched on or off while running; restart to do so")]

@@ -15,7 +15,6 @@ use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use pingora_runtime::Runtime;
 use policies::descriptor::Providers;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -30,6 +29,7 @@ use crate::resolve::Addresses;
 use crate::stages::admit::InFlight;
 use crate::telemetry::{Meters, RefusalBudget};
 use crate::tls::{self, LiveCert, TlsFiles};
+use crate::workers::Workers;
 use crate::{GatewaySettings, StartError};
 
 /// Connections to providers kept for reuse, over all of them. Each costs a socket and some 10 KiB.
@@ -53,8 +53,8 @@ pub struct Running {
     gateway: Arc<Gateway>,
     cert: Option<Arc<LiveCert>>,
     stop: watch::Sender<bool>,
-    listening: JoinHandle<()>,
-    runtime: Runtime,
+    listening: Vec<JoinHandle<()>>,
+    workers: Workers,
 }
 
 pub fn start(
@@ -75,15 +75,11 @@ pub fn start(
     let gateway = Arc::new(gateway(&settings, providers, vault, callers, app, registry)?);
     let (socket, address) = bind(settings.listen)?;
     let (stop, stopping) = watch::channel(false);
-    let mut service = service(&address, gateway.clone(), cert.clone())?;
-    let mut inherited = Fds::new();
-    inherited.add(address.to_string(), socket.into_raw_fd());
-    let inherited = Arc::new(Mutex::new(inherited));
-    let runtime = Runtime::new_no_steal(workers, "gateway");
-    let listening = runtime.get_handle().spawn(async move {
-        service.start_service(Some(inherited), stopping, 1).await;
-    });
-    Ok(Running { address, gateway, cert, stop, listening, runtime })
+    let listeners = (0..workers)
+        .map(|_| listener(&socket, address, gateway.clone(), cert.clone(), stopping.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (workers, listening) = Workers::start(listeners).map_err(StartError::Threads)?;
+    Ok(Running { address, gateway, cert, stop, listening, workers })
 }
 
 fn gateway(
@@ -136,18 +132,25 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     Ok((socket, bound))
 }
 
-fn service(
-    address: &SocketAddr,
+/// One thread's accept loop, on a handle of its own to the one socket.
+fn listener(
+    socket: &TcpListener,
+    address: SocketAddr,
     gateway: Arc<Gateway>,
     cert: Option<Arc<LiveCert>>,
-) -> Result<Service<Front>, StartError> {
+    stopping: watch::Receiver<bool>,
+) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
+    let socket = socket.try_clone().map_err(|source| StartError::Bind { address, source })?;
     let mut endpoint = ListenerConfig::tcp(address.to_string()).l4_buffer(BUFFERS);
     if let Some(cert) = cert {
         endpoint = endpoint.tls(tls::listener(cert)?);
     }
     let mut service = Service::new("gateway".to_owned(), Front(gateway));
     service.add_listener(endpoint);
-    Ok(service)
+    let mut inherited = Fds::new();
+    inherited.add(address.to_string(), socket.into_raw_fd());
+    let inherited = Arc::new(Mutex::new(inherited));
+    Ok(async move { service.start_service(Some(inherited), stopping, 1).await })
 }
 
 impl Running {
@@ -178,13 +181,14 @@ impl Running {
     pub async fn drain(mut self, deadline: Duration) {
         let end = Instant::now() + deadline;
         self.stop.send_replace(true);
-        if timeout_at(end, &mut self.listening).await.is_err() {
-            tracing::warn!("the listener did not close before the deadline");
+        for listener in &mut self.listening {
+            if timeout_at(end, listener).await.is_err() {
+                tracing::warn!("a listener did not close before the deadline");
+            }
         }
         self.let_calls_end(end).await;
-        let runtime = self.runtime;
-        let stopped = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(1)));
-        if let Err(error) = stopped.await {
+        let workers = self.workers;
+        if let Err(error) = tokio::task::spawn_blocking(move || workers.stop()).await {
             tracing::error!(%error, "stopping the gateway's threads");
         }
     }

@@ -1,6 +1,6 @@
 //! The request head → `Inbound`. Heads that two readers could read differently are refused first.
 
-use http::{Method, Version, header};
+use http::{Method, header};
 use pingora::http::RequestHeader;
 use policies::descriptor::Providers;
 use policies::rules::{self, Inbound};
@@ -25,11 +25,11 @@ fn well_formed(head: &RequestHeader) -> Result<(), Refusal> {
     if !names_host {
         return refuse("the request names no host");
     }
-    if head.version != Version::HTTP_2 && head.uri.authority().is_some() {
-        return refuse("send the path alone as the request target");
-    }
     if !head.raw_path_is_utf8() {
         return refuse("the request target is not text");
+    }
+    if !head.raw_path().starts_with(b"/") {
+        return refuse("send the path alone as the request target");
     }
     Ok(())
 }

@@ -1,0 +1,58 @@
+//! The threads that serve: each runs a single-threaded runtime, and a connection stays on the thread that
+//! accepted it.
+//!
+//! pingora's own runtime of this kind is not used: it remembers its threads in a process-wide table that a
+//! later thread with a recycled id inherits, so a second gateway in one process would hand its
+//! connections to the first one's dead threads.
+
+use std::io;
+use std::thread;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Threads that end, with everything that still runs on them, when this is dropped.
+pub struct Workers(Vec<Worker>);
+
+struct Worker {
+    /// Dropping it is the signal.
+    _stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts one thread for each of `jobs` and its job on it.
+    pub fn start<J>(jobs: impl IntoIterator<Item = J>) -> io::Result<(Self, Vec<JoinHandle<()>>)>
+    where
+        J: Future<Output = ()> + Send + 'static,
+    {
+        let (mut workers, mut running) = (Vec::new(), Vec::new());
+        for job in jobs {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            running.push(runtime.spawn(job));
+            let (stop, stopped) = oneshot::channel();
+            let name = format!("gateway-{}", workers.len());
+            let thread = thread::Builder::new().name(name).spawn(move || drive(runtime, stopped))?;
+            workers.push(Worker { _stop: stop, thread });
+        }
+        Ok((Self(workers), running))
+    }
+
+    /// Ends the threads and waits for them; blocks.
+    pub fn stop(self) {
+        let threads: Vec<_> = self.0.into_iter().map(|worker| worker.thread).collect();
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a gateway thread has panicked");
+            }
+        }
+    }
+}
+
+fn drive(runtime: Runtime, stopped: oneshot::Receiver<()>) {
+    // The sender never sends; its drop ends the wait.
+    runtime.block_on(stopped).ok();
+    // A name lookup under way may hold its thread for long, and is of no use to anyone now.
+    runtime.shutdown_background();
+}

@@ -1,0 +1,10 @@
+//! The gateway on real sockets, between callers and a fake provider that streams, stalls, cuts and refuses.
+
+mod bodies;
+mod edges;
+mod endings;
+mod fixture;
+mod heads;
+mod provider;
+mod refusals;
+mod secure;
