@@ -78,7 +78,11 @@ struct Entry<V> {
 // By hand, for a derive would ask for `V: Clone`.
 impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
-        Self { generation: self.generation, loaded_at: self.loaded_at, value: self.value.clone() }
+        Self {
+            generation: self.generation,
+            loaded_at: self.loaded_at,
+            value: self.value.clone(),
+        }
     }
 }
 
@@ -103,14 +107,31 @@ pub(crate) struct Cache<K, V> {
 impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
     pub fn new(capacity: u64, events: CacheEvents, around: Around) -> Self {
         // moka's own clock only sees to it that keys do not stay in memory; validity is decided here.
-        let entries = moka::sync::Cache::builder().max_capacity(capacity).time_to_live(LIFE).build();
-        let Around { generations, clock, runtime } = around;
-        Self { entries, loads: Mutex::new(HashMap::new()), generations, clock, events, runtime }
+        let entries = moka::sync::Cache::builder()
+            .max_capacity(capacity)
+            .time_to_live(LIFE)
+            .build();
+        let Around {
+            generations,
+            clock,
+            runtime,
+        } = around;
+        Self {
+            entries,
+            loads: Mutex::new(HashMap::new()),
+            generations,
+            clock,
+            events,
+            runtime,
+        }
     }
 
     /// From memory only. `Some(None)`: known to be absent.
     pub fn get(&self, key: &K) -> Option<Answer<V>> {
-        let found = self.entries.get(key).filter(|entry| self.holds(entry, self.generations.of(key.shard())));
+        let found = self
+            .entries
+            .get(key)
+            .filter(|entry| self.holds(entry, self.generations.of(key.shard())));
         match &found {
             Some(_) => self.events.hit.inc(),
             None => self.events.miss.inc(),
@@ -128,11 +149,18 @@ impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
         let under_way = {
             let mut loads = self.loads.lock();
             // Looked up under the lock that a finished load takes to leave, so that its answer is not missed.
-            if let Some(entry) = self.entries.get(key).filter(|entry| self.holds(entry, generation)) {
+            if let Some(entry) = self
+                .entries
+                .get(key)
+                .filter(|entry| self.holds(entry, generation))
+            {
                 return Ok(entry.value);
             }
             let place = (key.clone(), generation);
-            loads.entry(place).or_insert_with(|| self.clone().fill(key.clone(), generation, load())).clone()
+            loads
+                .entry(place)
+                .or_insert_with(|| self.clone().fill(key.clone(), generation, load()))
+                .clone()
         };
         under_way.await
     }
@@ -147,11 +175,18 @@ impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
         let loaded_at = self.clock.now();
         let runtime = self.runtime.clone();
         let task = runtime.spawn(async move {
-            let leave = Leave { cache: &self, place: Some((key.clone(), generation)) };
+            let leave = Leave {
+                cache: &self,
+                place: Some((key.clone(), generation)),
+            };
             let answer = load.await.map(|value| value.map(Arc::new));
             match &answer {
                 Ok(value) => {
-                    let entry = Entry { generation, loaded_at, value: value.clone() };
+                    let entry = Entry {
+                        generation,
+                        loaded_at,
+                        value: value.clone(),
+                    };
                     self.entries.insert(key, entry);
                 }
                 Err(_) => self.events.error.inc(),
@@ -159,8 +194,15 @@ impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
             drop(leave);
             answer
         });
-        let stopped = |_| Err(VaultError::Unavailable { doing: "loading into the cache", cause: None });
-        task.map(move |done| done.unwrap_or_else(stopped)).boxed().shared()
+        let stopped = |_| {
+            Err(VaultError::Unavailable {
+                doing: "loading into the cache",
+                cause: None,
+            })
+        };
+        task.map(move |done| done.unwrap_or_else(stopped))
+            .boxed()
+            .shared()
     }
 
     /// Takes the plaintext out of memory now rather than when its time is over.
@@ -227,7 +269,12 @@ mod tests {
                 runtime: Handle::current(),
             };
             let cache = Cache::new(100, Metrics::new().token_cache, around);
-            Self { cache: Arc::new(cache), generations, clock, loads: Arc::default() }
+            Self {
+                cache: Arc::new(cache),
+                generations,
+                clock,
+                loads: Arc::default(),
+            }
         }
 
         async fn load(&self, key: Name, value: Option<u32>) -> Option<u32> {
@@ -240,7 +287,11 @@ mod tests {
                 }
                 .boxed()
             };
-            self.cache.get_or_load(&key, load).await.unwrap().map(|value| *value)
+            self.cache
+                .get_or_load(&key, load)
+                .await
+                .unwrap()
+                .map(|value| *value)
         }
 
         fn cached(&self, key: Name) -> Option<Option<u32>> {
@@ -291,7 +342,15 @@ mod tests {
     #[tokio::test]
     async fn a_failed_load_is_not_kept() {
         let bench = Bench::new();
-        let failing = || async { Err(VaultError::Unavailable { doing: "testing", cause: None }) }.boxed();
+        let failing = || {
+            async {
+                Err(VaultError::Unavailable {
+                    doing: "testing",
+                    cause: None,
+                })
+            }
+            .boxed()
+        };
         assert!(bench.cache.get_or_load(&Name("a"), failing).await.is_err());
         assert_eq!(bench.load(Name("a"), Some(2)).await, Some(2));
     }
@@ -301,7 +360,12 @@ mod tests {
         let bench = Bench::new();
         bench.load(Name("there"), Some(1)).await;
         bench.load(Name("absent"), None).await;
-        for (after, there, absent) in [(4, true, true), (5, true, false), (59, true, false), (60, false, false)] {
+        for (after, there, absent) in [
+            (4, true, true),
+            (5, true, false),
+            (59, true, false),
+            (60, false, false),
+        ] {
             bench.clock.set(DateTime::UNIX_EPOCH + TimeDelta::seconds(after));
             assert_eq!(bench.cached(Name("there")).is_some(), there, "after {after} s");
             assert_eq!(bench.cached(Name("absent")).is_some(), absent, "after {after} s");

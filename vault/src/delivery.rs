@@ -45,9 +45,16 @@ pub(crate) async fn run(journal: Arc<Journal>, sink: Sink, mut finishing: watch:
         if let Err(error) = &delivered
             && !failing
         {
-            tracing::error!(error = error as &dyn std::error::Error, "events wait in the journal");
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "events wait in the journal"
+            );
         }
-        pause = if delivered.is_ok() { PAUSE } else { (pause * 2).min(LONG_PAUSE) };
+        pause = if delivered.is_ok() {
+            PAUSE
+        } else {
+            (pause * 2).min(LONG_PAUSE)
+        };
         if failing && delivered.is_ok() {
             tracing::info!("the events that waited in the journal are delivered");
         }
@@ -87,7 +94,10 @@ async fn deliver(segment: &Segment, sink: &Sink) -> Result<(), DeliveryError> {
     }
     if reader.unreadable > 0 {
         sink.metrics.usage_events.unreadable.inc_by(reader.unreadable);
-        tracing::warn!(lines = reader.unreadable, "lines of the journal were cut off or garbled");
+        tracing::warn!(
+            lines = reader.unreadable,
+            "lines of the journal were cut off or garbled"
+        );
     }
     Ok(())
 }
@@ -102,7 +112,10 @@ async fn store(batch: &[RecordEvent], sink: &Sink) -> Result<(), VaultError> {
         match insert(std::slice::from_ref(event), sink).await {
             Err(error) if error.is_about_values() => {
                 sink.metrics.usage_events.rejected.inc();
-                tracing::error!(error = &error as &dyn std::error::Error, "the database takes an event by no means");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the database takes an event by no means"
+                );
             }
             done => done?,
         }
@@ -147,6 +160,9 @@ async fn note_token_use(sink: &Sink) {
         tx.commit(DOING).await
     });
     if let Err(error) = noted.await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the last use of tokens was not noted");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the last use of tokens was not noted"
+        );
     }
 }

@@ -45,7 +45,9 @@ pub(crate) struct Sealed {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EnvelopeError {
-    #[error("its data key does not unwrap: the row was changed, moved or replayed, or the master key is another one")]
+    #[error(
+        "its data key does not unwrap: the row was changed, moved or replayed, or the master key is another one"
+    )]
     Unwrap,
     #[error("its seal does not open: the row was changed, moved, replayed or pointed at other hosts")]
     Unseal,
@@ -97,7 +99,11 @@ impl Cipher {
     pub fn open(&self, sealed: &[u8], nonce: &[u8], associated: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut text = Zeroizing::new(sealed.to_vec());
-        let length = self.0.open_in_place(nonce, Aad::from(associated), &mut text).ok()?.len();
+        let length = self
+            .0
+            .open_in_place(nonce, Aad::from(associated), &mut text)
+            .ok()?
+            .len();
         text.truncate(length);
         Some(text)
     }
@@ -158,7 +164,11 @@ pub(crate) fn seal(
     let (sealed, nonce) =
         Cipher::new(&dek).seal(secret.expose().as_bytes(), &binding.associated_data(), chance)?;
     let wrapped = wrap(&dek, binding.id, binding.version, kek_id, kek, chance)?;
-    Ok(Sealed { wrapped, sealed, nonce })
+    Ok(Sealed {
+        wrapped,
+        sealed,
+        nonce,
+    })
 }
 
 pub(crate) fn unseal(binding: Binding<'_>, sealed: &Sealed, kek: &Cipher) -> Result<Secret, EnvelopeError> {
@@ -194,7 +204,11 @@ fn wrap(
     chance: &dyn Chance,
 ) -> Result<Wrapped, EnvelopeError> {
     let (dek, nonce) = kek.seal(dek, &wrap_associated_data(kek_id, id, version), chance)?;
-    Ok(Wrapped { kek_id: kek_id.to_owned(), dek, nonce })
+    Ok(Wrapped {
+        kek_id: kek_id.to_owned(),
+        dek,
+        nonce,
+    })
 }
 
 fn unwrap(
@@ -204,7 +218,11 @@ fn unwrap(
     kek: &Cipher,
 ) -> Result<Zeroizing<[u8; KEY_LEN]>, EnvelopeError> {
     let plain = kek
-        .open(&wrapped.dek, &wrapped.nonce, &wrap_associated_data(&wrapped.kek_id, id, version))
+        .open(
+            &wrapped.dek,
+            &wrapped.nonce,
+            &wrap_associated_data(&wrapped.kek_id, id, version),
+        )
         .ok_or(EnvelopeError::Unwrap)?;
     let mut dek = Zeroizing::new([0; KEY_LEN]);
     if plain.len() != KEY_LEN {

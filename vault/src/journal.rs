@@ -25,8 +25,10 @@ use policies::vocabulary::RecordEvent;
 use crate::error::OpenError;
 use crate::store::db::beside;
 
-/// How many events one segment keeps in memory.
-const IN_MEMORY: usize = 32_768;
+/// How many events are kept in memory beside the disk: more than come between two deliveries.
+const IN_MEMORY: usize = 4_096;
+/// How many are held in memory when the disk refuses them.
+const HELD: usize = 32_768;
 /// A segment that grew to this while the database was away is closed: it is delivered as a whole.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -69,21 +71,41 @@ pub(crate) struct Segment {
 impl Journal {
     /// Takes up what a former process left.
     pub fn open(path: &Path, max_bytes: u64) -> Result<Self, OpenError> {
-        let failed = |cause| OpenError::Journal { file: path.to_owned(), cause };
+        let failed = |cause| OpenError::Journal {
+            file: path.to_owned(),
+            cause,
+        };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        let lock = private().truncate(false).open(beside(path, ".lock")).map_err(failed)?;
+        let lock = private()
+            .truncate(false)
+            .open(beside(path, ".lock"))
+            .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::JournalInUse { file: path.to_owned() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::JournalInUse {
+                    file: path.to_owned(),
+                });
+            }
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
         let sealed = left_segments(path).map_err(failed)?;
         let next = sealed.back().map_or(0, |(number, _)| number + 1);
         let sealed = sealed.into_iter().map(|(_, segment)| Arc::new(segment)).collect();
-        let state = State { active: Segment::empty(), file: None, sealed, next };
-        let journal = Self { path: path.to_owned(), max_bytes, state: Mutex::new(state), _lock: lock };
+        let state = State {
+            active: Segment::empty(),
+            file: None,
+            sealed,
+            next,
+        };
+        let journal = Self {
+            path: path.to_owned(),
+            max_bytes,
+            state: Mutex::new(state),
+            _lock: lock,
+        };
         journal.seal_left_over().map_err(failed)?;
         Ok(journal)
     }
@@ -98,7 +120,10 @@ impl Journal {
             return Ok(());
         }
         let mut state = self.state.lock();
-        state.active = Segment { bytes, ..Segment::default() };
+        state.active = Segment {
+            bytes,
+            ..Segment::default()
+        };
         state.seal(&self.path)
     }
 
@@ -108,17 +133,32 @@ impl Journal {
         let lines = render(&events);
         let mut state = self.state.lock();
         if state.bytes() + lines.len() as u64 > self.max_bytes {
-            return (Taken { dropped: count, ..Taken::default() }, Ok(()));
+            return (
+                Taken {
+                    dropped: count,
+                    ..Taken::default()
+                },
+                Ok(()),
+            );
         }
         let written = state.write(&self.path, &lines);
         let taken = match &written {
             Ok(()) => {
                 state.active.remember(events);
-                Taken { journalled: count, ..Taken::default() }
+                Taken {
+                    journalled: count,
+                    ..Taken::default()
+                }
             }
-            Err(_) => match state.active.hold(events) {
-                true => Taken { unwritten: count, ..Taken::default() },
-                false => Taken { dropped: count, ..Taken::default() },
+            Err(_) => match state.hold(&self.path, events) {
+                true => Taken {
+                    unwritten: count,
+                    ..Taken::default()
+                },
+                false => Taken {
+                    dropped: count,
+                    ..Taken::default()
+                },
             },
         };
         if written.is_ok() && state.active.bytes >= SEGMENT_BYTES {
@@ -145,7 +185,11 @@ impl Journal {
     /// The database has all of this segment, the front one.
     pub fn delivered(&self, segment: &Arc<Segment>) -> io::Result<()> {
         let mut state = self.state.lock();
-        if state.sealed.front().is_some_and(|front| Arc::ptr_eq(front, segment)) {
+        if state
+            .sealed
+            .front()
+            .is_some_and(|front| Arc::ptr_eq(front, segment))
+        {
             state.sealed.pop_front();
         }
         segment.path.as_ref().map_or(Ok(()), fs::remove_file)
@@ -176,12 +220,25 @@ impl State {
         Ok(())
     }
 
+    /// Keeps what is nowhere else; false when there is no room.
+    fn hold(&mut self, path: &Path, more: Vec<RecordEvent>) -> bool {
+        // A segment that is on disk alone cannot be added to; a new one can. Renaming takes no space.
+        if self.active.events.is_none() && self.seal(path).is_err() {
+            return false;
+        }
+        self.active.hold(more)
+    }
+
     /// Closes the active segment, under a name that tells its place in the order.
     fn seal(&mut self, path: &Path) -> io::Result<()> {
         if self.active.bytes > 0 {
             let name = beside(path, &format!(".{:012}", self.next));
             fs::rename(path, &name)?;
             self.active.path = Some(name);
+        }
+        // Where segments queue, the database is away, and memory is not the place to wait for it.
+        if !self.sealed.is_empty() && !self.active.unwritten {
+            self.active.events = None;
         }
         self.next += 1;
         self.file = None;
@@ -193,7 +250,10 @@ impl State {
 
 impl Segment {
     fn empty() -> Self {
-        Self { events: Some(Vec::new()), ..Self::default() }
+        Self {
+            events: Some(Vec::new()),
+            ..Self::default()
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -209,11 +269,11 @@ impl Segment {
         }
     }
 
-    /// Keeps what is nowhere else; false when there is no room.
     fn hold(&mut self, more: Vec<RecordEvent>) -> bool {
-        // A segment whose memory was given up is on disk alone, and the disk takes nothing now.
-        let Some(events) = &mut self.events else { return false };
-        if events.len() + more.len() > 2 * IN_MEMORY {
+        let Some(events) = &mut self.events else {
+            return false;
+        };
+        if events.len() + more.len() > HELD {
             return false;
         }
         events.extend(more);
@@ -228,7 +288,10 @@ impl Segment {
     /// What is on disk, for reading in batches.
     pub fn read(&self) -> io::Result<SegmentReader> {
         let path = self.path.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        Ok(SegmentReader { lines: BufReader::new(File::open(path)?), unreadable: 0 })
+        Ok(SegmentReader {
+            lines: BufReader::new(File::open(path)?),
+            unreadable: 0,
+        })
     }
 }
 
@@ -286,16 +349,30 @@ fn private() -> OpenOptions {
 
 /// The segments of a former process, by their number.
 fn left_segments(path: &Path) -> io::Result<VecDeque<(u64, Segment)>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let prefix = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(|n| n.parse().ok());
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(&prefix))
+            .and_then(|n| n.parse().ok());
         if let Some(number) = number {
             let (path, bytes) = (Some(entry.path()), entry.metadata()?.len());
-            found.push((number, Segment { path, bytes, events: None, unwritten: false }));
+            found.push((
+                number,
+                Segment {
+                    path,
+                    bytes,
+                    events: None,
+                    unwritten: false,
+                },
+            ));
         }
     }
     found.sort_by_key(|(number, _)| *number);

@@ -30,7 +30,8 @@ use crate::clock::{Chance, NoChance};
 use crate::envelope::{Cipher, EnvelopeError, Fields, KEY_LEN};
 
 const FIRST_LINE: &str = "voxgate master keys 1";
-const NOTICE: &str = "# Without this file no stored credential opens. Keep a copy in a safe place, apart from the database.";
+const NOTICE: &str =
+    "# Without this file no stored credential opens. Keep a copy in a safe place, apart from the database.";
 const PROVEN: &[u8] = b"this master key is the one";
 
 /// One master key. Its bytes are kept for writing the file again.
@@ -54,7 +55,9 @@ pub(crate) struct KeyringFile {
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    #[error("the master key file {file} is missing, and the database holds credentials that only it opens; put it back from its backup")]
+    #[error(
+        "the master key file {file} is missing, and the database holds credentials that only it opens; put it back from its backup"
+    )]
     Missing { file: PathBuf },
     #[error("the master key file {file} is cut off or damaged ({what}); put it back from its backup")]
     Damaged { file: PathBuf, what: String },
@@ -68,7 +71,12 @@ pub enum KeyringError {
     #[error("another process is rotating the master keys in {file}; wait until it is done")]
     Rotating { file: PathBuf },
     #[error("cannot {doing} the master key file {file}")]
-    File { doing: &'static str, file: PathBuf, #[source] cause: io::Error },
+    File {
+        doing: &'static str,
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
     #[error(transparent)]
     Chance(#[from] NoChance),
 }
@@ -76,7 +84,12 @@ pub enum KeyringError {
 impl MasterKey {
     fn new(id: String, created_at: DateTime<Utc>, bytes: Zeroizing<[u8; KEY_LEN]>) -> Self {
         let cipher = Cipher::new(&bytes);
-        Self { id, created_at, bytes, cipher }
+        Self {
+            id,
+            created_at,
+            bytes,
+            cipher,
+        }
     }
 
     pub fn generate(now: DateTime<Utc>, chance: &dyn Chance) -> Result<Self, NoChance> {
@@ -95,7 +108,9 @@ impl MasterKey {
     }
 
     pub fn is_proven_by(&self, proof: &[u8]) -> bool {
-        let Some((nonce, sealed)) = proof.split_at_checked(aws_lc_rs::aead::NONCE_LEN) else { return false };
+        let Some((nonce, sealed)) = proof.split_at_checked(aws_lc_rs::aead::NONCE_LEN) else {
+            return false;
+        };
         self.cipher
             .open(sealed, nonce, &self.proof_associated_data())
             .is_some_and(|plain| plain.as_slice() == PROVEN)
@@ -110,7 +125,10 @@ impl MasterKey {
 
 impl Keyring {
     fn of_one(key: MasterKey) -> Self {
-        Self { current: key.id.clone(), keys: BTreeMap::from([(key.id.clone(), key)]) }
+        Self {
+            current: key.id.clone(),
+            keys: BTreeMap::from([(key.id.clone(), key)]),
+        }
     }
 
     pub fn current(&self) -> &MasterKey {
@@ -135,18 +153,26 @@ impl Keyring {
     /// Without the keys of these ids; the current one always stays.
     pub fn without(&self, ids: &[String]) -> Self {
         let stays = |key: &MasterKey| key.id == self.current || !ids.contains(&key.id);
-        Self { current: self.current.clone(), keys: self.copies(stays).collect() }
+        Self {
+            current: self.current.clone(),
+            keys: self.copies(stays).collect(),
+        }
     }
 
     fn copies(&self, which: impl Fn(&MasterKey) -> bool) -> impl Iterator<Item = (String, MasterKey)> {
         self.keys.values().filter(move |key| which(key)).map(|key| {
-            (key.id.clone(), MasterKey::new(key.id.clone(), key.created_at, key.bytes.clone()))
+            (
+                key.id.clone(),
+                MasterKey::new(key.id.clone(), key.created_at, key.bytes.clone()),
+            )
         })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         let body = checked_body(text)?;
-        let mut lines = body.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let mut lines = body
+            .lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty());
         if lines.next() != Some(FIRST_LINE) {
             return Err(format!("its first line is not `{FIRST_LINE}`"));
         }
@@ -199,9 +225,15 @@ fn parse_key(id: &str, created_at: &str, encoded: &str) -> Option<MasterKey> {
 
 /// All before the checksum line, once the checksum has been found right.
 fn checked_body(text: &str) -> Result<&str, String> {
-    let at = text.rfind("checksum ").ok_or("its last line, the checksum, is missing")?;
+    let at = text
+        .rfind("checksum ")
+        .ok_or("its last line, the checksum, is missing")?;
     let (body, last) = text.split_at(at);
-    if last.strip_prefix("checksum ").and_then(|sum| sum.strip_suffix('\n')) != Some(&checksum(body)) {
+    if last
+        .strip_prefix("checksum ")
+        .and_then(|sum| sum.strip_suffix('\n'))
+        != Some(&checksum(body))
+    {
         return Err("its checksum does not match".to_owned());
     }
     Ok(body)
@@ -219,16 +251,25 @@ impl KeyringFile {
     /// `Ok(None)` when there is no such file.
     pub fn load(path: &Path) -> Result<Option<Self>, KeyringError> {
         let ring = match read(path) {
-            Err(KeyringError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(KeyringError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
             other => other?,
         };
-        Ok(Some(Self { path: path.to_owned(), ring: RwLock::new(Arc::new(ring)) }))
+        Ok(Some(Self {
+            path: path.to_owned(),
+            ring: RwLock::new(Arc::new(ring)),
+        }))
     }
 
     /// Makes the file with one new key, unless another process has made it in the meantime; then that one counts.
     pub fn create(path: &Path, now: DateTime<Utc>, chance: &dyn Chance) -> Result<Self, KeyringError> {
         let ring = Keyring::of_one(MasterKey::generate(now, chance)?);
-        let failed = |cause| KeyringError::File { doing: "create", file: path.to_owned(), cause };
+        let failed = |cause| KeyringError::File {
+            doing: "create",
+            file: path.to_owned(),
+            cause,
+        };
         if let Some(folder) = folder_of(path) {
             fs::create_dir_all(folder).map_err(failed)?;
         }
@@ -240,7 +281,9 @@ impl KeyringFile {
             Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(failed(cause)),
             _ => sync_folder(path).map_err(failed)?,
         }
-        Self::load(path)?.ok_or_else(|| KeyringError::Missing { file: path.to_owned() })
+        Self::load(path)?.ok_or_else(|| KeyringError::Missing {
+            file: path.to_owned(),
+        })
     }
 
     pub fn ring(&self) -> Arc<Keyring> {
@@ -256,7 +299,11 @@ impl KeyringFile {
 
     /// Puts another keyring in the file's place and in memory, in this order.
     pub fn replace(&self, ring: Keyring) -> Result<Arc<Keyring>, KeyringError> {
-        let failed = |cause| KeyringError::File { doing: "write", file: self.path.clone(), cause };
+        let failed = |cause| KeyringError::File {
+            doing: "write",
+            file: self.path.clone(),
+            cause,
+        };
         let beside = write_beside(&self.path, &ring).map_err(failed)?;
         fs::rename(&beside, &self.path).map_err(failed)?;
         sync_folder(&self.path).map_err(failed)?;
@@ -269,28 +316,49 @@ impl KeyringFile {
     pub fn lock_for_rotation(&self) -> Result<File, KeyringError> {
         let mut name = self.path.clone().into_os_string();
         name.push(".lock");
-        let failed = |cause| KeyringError::File { doing: "lock", file: self.path.clone(), cause };
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
+        let failed = |cause| KeyringError::File {
+            doing: "lock",
+            file: self.path.clone(),
+            cause,
+        };
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&name);
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(lock),
-            Err(fs::TryLockError::WouldBlock) => Err(KeyringError::Rotating { file: self.path.clone() }),
+            Err(fs::TryLockError::WouldBlock) => Err(KeyringError::Rotating {
+                file: self.path.clone(),
+            }),
             Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
         }
     }
 }
 
 fn read(path: &Path) -> Result<Keyring, KeyringError> {
-    let failed = |cause| KeyringError::File { doing: "read", file: path.to_owned(), cause };
+    let failed = |cause| KeyringError::File {
+        doing: "read",
+        file: path.to_owned(),
+        cause,
+    };
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o037 != 0 {
-        return Err(KeyringError::Exposed { file: path.to_owned(), mode });
+        return Err(KeyringError::Exposed {
+            file: path.to_owned(),
+            mode,
+        });
     }
     if mode & 0o040 != 0 {
         tracing::warn!(file = %path.display(), "the master key file may be read by its group");
     }
     let bytes = Zeroizing::new(fs::read(path).map_err(failed)?);
-    let damaged = |what: String| KeyringError::Damaged { file: path.to_owned(), what };
+    let damaged = |what: String| KeyringError::Damaged {
+        file: path.to_owned(),
+        what,
+    };
     let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is not text".to_owned()))?;
     Keyring::parse(text).map_err(damaged)
 }
@@ -298,10 +366,20 @@ fn read(path: &Path) -> Result<Keyring, KeyringError> {
 /// Writes and syncs a new file in the same folder, readable by the owner alone.
 fn write_beside(path: &Path, ring: &Keyring) -> io::Result<PathBuf> {
     let mut name = path.to_owned().into_os_string();
-    name.push(format!(".new-{}-{}", std::process::id(), uuid::Uuid::new_v4().simple()));
+    name.push(format!(
+        ".new-{}-{}",
+        std::process::id(),
+        uuid::Uuid::new_v4().simple()
+    ));
     let beside = PathBuf::from(name);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = file.write_all(ring.render().as_bytes()).and_then(|()| file.sync_all());
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    let written = file
+        .write_all(ring.render().as_bytes())
+        .and_then(|()| file.sync_all());
     if let Err(cause) = written {
         // Half a key file is of no use to anyone; that it cannot be removed either is the lesser news.
         fs::remove_file(&beside).ok();

@@ -30,9 +30,7 @@ pub use clock::{Chance, Clock, FrozenClock, NoChance, SystemChance, SystemClock}
 pub use credential::{Credential, CredentialRow, NewCredential, SystemKey};
 pub use error::{OpenError, VaultError};
 pub use keyring::KeyringError;
-pub use listing::{
-    AuditFilter, GroupBy, NewToken, Page, PageRequest, TokenRow, UsageFilter, UsageSummary,
-};
+pub use listing::{AuditFilter, GroupBy, NewToken, Page, PageRequest, TokenRow, UsageFilter, UsageSummary};
 pub use secret::Secret;
 pub use selection::{Choice, Selection};
 pub use token::{PlainToken, TokenHash};

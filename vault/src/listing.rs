@@ -22,7 +22,10 @@ pub struct PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { cursor: None, limit: 50 }
+        Self {
+            cursor: None,
+            limit: 50,
+        }
     }
 }
 
@@ -58,7 +61,15 @@ pub struct UsageFilter {
 impl Default for AuditFilter {
     fn default() -> Self {
         let PageRequest { cursor, limit } = PageRequest::default();
-        Self { owner: None, action: None, provider: None, from: None, to: None, cursor, limit }
+        Self {
+            owner: None,
+            action: None,
+            provider: None,
+            from: None,
+            to: None,
+            cursor,
+            limit,
+        }
     }
 }
 
@@ -160,7 +171,10 @@ impl Cursor {
         let (at, id) = bytes.split_at(8);
         let micros = i64::from_be_bytes(at.try_into().map_err(|_| VaultError::Cursor)?);
         let at = DateTime::from_timestamp_micros(micros).ok_or(VaultError::Cursor)?;
-        Ok(Self { at, id: Uuid::from_slice(id).map_err(|_| VaultError::Cursor)? })
+        Ok(Self {
+            at,
+            id: Uuid::from_slice(id).map_err(|_| VaultError::Cursor)?,
+        })
     }
 }
 
@@ -191,7 +205,10 @@ mod tests {
     #[test]
     fn a_cursor_survives_the_journey() {
         let at = DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap();
-        let cursor = Cursor { at, id: Uuid::now_v7() };
+        let cursor = Cursor {
+            at,
+            id: Uuid::now_v7(),
+        };
         assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
     }
 

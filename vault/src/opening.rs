@@ -75,16 +75,30 @@ pub(crate) async fn to_check(
         verify(connection.link(), keyring.as_ref(), &settings.master_key_file).await?;
     }
     close(connection, &place).await?;
-    let Some(keyring) = keyring.filter(|_| state != Schema::Empty) else { return Ok(Checkable::Nothing) };
+    let Some(keyring) = keyring.filter(|_| state != Schema::Empty) else {
+        return Ok(Checkable::Nothing);
+    };
     match state.pending() {
         0 => {}
         pending if settings.migrate => return Ok(Checkable::Pending(pending)),
-        pending => return Err(OpenError::MigrationsPending { database: place.name(), pending }),
+        pending => {
+            return Err(OpenError::MigrationsPending {
+                database: place.name(),
+                pending,
+            });
+        }
     }
     let db = Db::open(&place, settings.max_connections);
     let revision = first_revision(&db).await?;
-    let base = Base { db: Arc::new(db), keyring, metrics: Arc::new(Metrics::new()), revision };
-    Ok(Checkable::Vault(assemble(settings, base, None, providers, system)))
+    let base = Base {
+        db: Arc::new(db),
+        keyring,
+        metrics: Arc::new(Metrics::new()),
+        revision,
+    };
+    Ok(Checkable::Vault(assemble(
+        settings, base, None, providers, system,
+    )))
 }
 
 pub(crate) async fn migrate(url: &str) -> Result<usize, OpenError> {
@@ -108,14 +122,20 @@ struct Base {
 
 async fn base(settings: &VaultSettings) -> Result<Base, OpenError> {
     let place = Place::parse(&settings.url)?;
-    let keyring = KeyringFile::load(&settings.master_key_file)?;
-    bring_up_to_date(settings, &place, keyring.as_ref()).await?;
+    // A damaged file is refused before the database is even made.
+    KeyringFile::load(&settings.master_key_file)?;
+    bring_up_to_date(settings, &place).await?;
     let db = Db::open(&place, settings.max_connections);
-    let keyring = settle(settings, &db, keyring).await?;
+    let keyring = settle(settings, &db).await?;
     let revision = first_revision(&db).await?;
     let metrics = Arc::new(Metrics::new());
     metrics.database_up.set(1);
-    Ok(Base { db: Arc::new(db), keyring, metrics, revision })
+    Ok(Base {
+        db: Arc::new(db),
+        keyring,
+        metrics,
+        revision,
+    })
 }
 
 fn assemble(
@@ -125,16 +145,32 @@ fn assemble(
     providers: Arc<Providers>,
     system: Vec<SystemKey>,
 ) -> Vault {
-    let Base { db, keyring, metrics, revision } = base;
+    let Base {
+        db,
+        keyring,
+        metrics,
+        revision,
+    } = base;
     let generations = Arc::new(Generations::new());
     let (clock, runtime) = (settings.clock, Handle::current());
-    let around =
-        Around { generations: generations.clone(), clock: clock.clone(), runtime: runtime.clone() };
+    let around = Around {
+        generations: generations.clone(),
+        clock: clock.clone(),
+        runtime: runtime.clone(),
+    };
     let used_tokens = recorder.as_ref().map(Recorder::used_tokens).unwrap_or_default();
     Vault(Arc::new(Inner {
         tokens: Arc::new(Cache::new(TOKENS, metrics.token_cache.clone(), around.clone())),
-        credentials: Arc::new(Cache::new(CREDENTIALS, metrics.credential_cache.clone(), around.clone())),
-        selections: Arc::new(Cache::new(SELECTIONS, metrics.selection_cache.clone(), around.clone())),
+        credentials: Arc::new(Cache::new(
+            CREDENTIALS,
+            metrics.credential_cache.clone(),
+            around.clone(),
+        )),
+        selections: Arc::new(Cache::new(
+            SELECTIONS,
+            metrics.selection_cache.clone(),
+            around.clone(),
+        )),
         db,
         keyring,
         providers,
@@ -152,20 +188,19 @@ fn assemble(
 }
 
 /// Verifies the key file against what is there, then applies missing migrations or refuses.
-async fn bring_up_to_date(
-    settings: &VaultSettings,
-    place: &Place,
-    keyring: Option<&KeyringFile>,
-) -> Result<(), OpenError> {
+async fn bring_up_to_date(settings: &VaultSettings, place: &Place) -> Result<(), OpenError> {
     let _lock = prepare(place).await?;
     let mut connection = place.connect().await?;
     let state = schema::read(&mut connection, place).await?;
     refuse_newer(state, place)?;
     if state != Schema::Empty {
-        verify(connection.link(), keyring, &settings.master_key_file).await?;
+        verify_patiently(&mut connection, &settings.master_key_file).await?;
     }
     if state.pending() > 0 && !settings.migrate {
-        return Err(OpenError::MigrationsPending { database: place.name(), pending: state.pending() });
+        return Err(OpenError::MigrationsPending {
+            database: place.name(),
+            pending: state.pending(),
+        });
     }
     if state.pending() > 0 {
         schema::migrate(&mut connection, place).await?;
@@ -182,13 +217,34 @@ async fn prepare(place: &Place) -> Result<Option<File>, OpenError> {
 
 async fn close(connection: Single, place: &Place) -> Result<(), OpenError> {
     let closed = connection.close().await;
-    closed.map_err(|cause| OpenError::Database { database: place.name(), cause })
+    closed.map_err(|cause| OpenError::Database {
+        database: place.name(),
+        cause,
+    })
 }
 
 fn refuse_newer(state: Schema, place: &Place) -> Result<(), OpenError> {
     match state {
-        Schema::Newer(version) => Err(OpenError::NewerDatabase { database: place.name(), version }),
+        Schema::Newer(version) => Err(OpenError::NewerDatabase {
+            database: place.name(),
+            version,
+        }),
         _ => Ok(()),
+    }
+}
+
+/// A rotation that goes on meanwhile may change file and database between our two looks.
+async fn verify_patiently(connection: &mut Single, file: &Path) -> Result<(), OpenError> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let keyring = KeyringFile::load(file)?;
+        match verify(connection.link(), keyring.as_ref(), file).await {
+            Err(OpenError::MasterKey(KeyringError::Wrong { .. })) if looks < 3 => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            verified => return verified,
+        }
     }
 }
 
@@ -197,14 +253,24 @@ async fn verify(mut link: Link<'_>, keyring: Option<&KeyringFile>, file: &Path) 
     const DOING: &str = "checking the master key";
     let Some(keyring) = keyring else {
         return match credentials::any(link).await.during(DOING)? {
-            true => Err(KeyringError::Missing { file: file.to_owned() }.into()),
+            true => Err(KeyringError::Missing {
+                file: file.to_owned(),
+            }
+            .into()),
             false => Ok(()),
         };
     };
     let ring = keyring.ring();
     for known in master_keys::list(link.again()).await.during(DOING)? {
-        if !ring.get(&known.id).is_some_and(|key| key.is_proven_by(&known.proof)) {
-            return Err(KeyringError::Wrong { file: file.to_owned(), id: known.id }.into());
+        if !ring
+            .get(&known.id)
+            .is_some_and(|key| key.is_proven_by(&known.proof))
+        {
+            return Err(KeyringError::Wrong {
+                file: file.to_owned(),
+                id: known.id,
+            }
+            .into());
         }
     }
     Ok(())
@@ -212,21 +278,14 @@ async fn verify(mut link: Link<'_>, keyring: Option<&KeyringFile>, file: &Path) 
 
 /// Makes the key file where there may be none yet, and writes into the database which key is the current one.
 /// Processes that start at once do this one after the other.
-async fn settle(
-    settings: &VaultSettings,
-    db: &Db,
-    keyring: Option<KeyringFile>,
-) -> Result<KeyringFile, OpenError> {
+async fn settle(settings: &VaultSettings, db: &Db) -> Result<KeyringFile, OpenError> {
     const DOING: &str = "registering the master key";
     let file = &settings.master_key_file;
     let now = to_microseconds(settings.clock.now());
     let mut tx = db.begin(DOING).await?;
     revision::hold(tx.link()).await.during(DOING)?;
-    // The one before us in the queue may have made it.
-    let keyring = match keyring {
-        Some(keyring) => Some(keyring),
-        None => KeyringFile::load(file)?,
-    };
+    // The one before us in the queue may have made it, or rotated.
+    let keyring = KeyringFile::load(file)?;
     verify(tx.link(), keyring.as_ref(), file).await?;
     let keyring = match keyring {
         Some(keyring) => {
@@ -237,7 +296,9 @@ async fn settle(
             let made = KeyringFile::create(file, now, &SystemChance)?;
             register(&mut tx, &made, now).await?;
             // No credential refers to the others, and whoever lost their file cannot bring them back.
-            master_keys::delete_others(tx.link(), &made.ring().current().id).await.during(DOING)?;
+            master_keys::delete_others(tx.link(), &made.ring().current().id)
+                .await
+                .during(DOING)?;
             made
         }
     };
@@ -253,11 +314,16 @@ async fn register(
     let ring = keyring.ring();
     let key = ring.current();
     let proof = key.proof(&SystemChance).map_err(unproven)?;
-    master_keys::insert(tx.link(), &key.id, now, &proof).await.during("registering the master key")
+    master_keys::insert(tx.link(), &key.id, now, &proof)
+        .await
+        .during("registering the master key")
 }
 
 pub(crate) fn unproven(error: EnvelopeError) -> VaultError {
-    VaultError::Sealed { id: "of the master key's proof".to_owned(), why: error.to_string() }
+    VaultError::Sealed {
+        id: "of the master key's proof".to_owned(),
+        why: error.to_string(),
+    }
 }
 
 async fn first_revision(db: &Db) -> Result<i64, VaultError> {
@@ -283,7 +349,10 @@ async fn look_for_changes(vault: Weak<Inner>) {
         match looked {
             Ok(()) => tracing::info!("the database answers again"),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the database does not answer");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the database does not answer"
+                );
             }
         }
     }

@@ -63,11 +63,18 @@ impl Recorder {
         let journal = Arc::new(Journal::open(path, max_bytes)?);
         let queue = Arc::new(Mutex::new(Queue::default()));
         let (stop, stopped) = mpsc::channel();
-        let writer = Writer { queue: queue.clone(), journal: journal.clone(), metrics: sink.metrics.clone() };
+        let writer = Writer {
+            queue: queue.clone(),
+            journal: journal.clone(),
+            metrics: sink.metrics.clone(),
+        };
         let writer = thread::Builder::new()
             .name("vg-journal".to_owned())
             .spawn(move || writer.run(&stopped))
-            .map_err(|cause| OpenError::Journal { file: path.to_owned(), cause })?;
+            .map_err(|cause| OpenError::Journal {
+                file: path.to_owned(),
+                cause,
+            })?;
         let (finish, finishing) = watch::channel(false);
         let delivery = tokio::spawn(delivery::run(journal, sink.clone(), finishing));
         Ok(Self {
@@ -142,7 +149,10 @@ impl Writer {
 
     fn append(&self, events: Vec<RecordEvent>, trouble: &mut Trouble) {
         let (taken, written) = self.journal.append(events);
-        trouble.note(written, "the journal cannot be written; events are held in memory");
+        trouble.note(
+            written,
+            "the journal cannot be written; events are held in memory",
+        );
         let counts = &self.metrics.usage_events;
         counts.journalled.inc_by(taken.journalled);
         counts.unwritten.inc_by(taken.unwritten);

@@ -17,7 +17,10 @@ struct Seen {
 
 impl Revisions {
     pub fn starting_at(revision: i64) -> Self {
-        Self(Mutex::new(Seen { last: revision, ours: BTreeSet::new() }))
+        Self(Mutex::new(Seen {
+            last: revision,
+            ours: BTreeSet::new(),
+        }))
     }
 
     pub fn made(&self, revision: i64) {
@@ -37,7 +40,10 @@ impl Revisions {
         let restored = now < seen.last;
         let later = seen.ours.split_off(&(now + 1));
         let accounted = seen.ours.len() as i64 == now - seen.last;
-        *seen = Seen { last: now, ours: later };
+        *seen = Seen {
+            last: now,
+            ours: later,
+        };
         restored || !accounted
     }
 }

@@ -39,7 +39,12 @@ mod tests {
 
     #[test]
     fn a_mask_shows_the_last_four_and_nothing_of_short_keys() {
-        for (key, mask) in [("sk-0123456789", "…6789"), ("12345678", "…5678"), ("1234567", "…"), ("", "…")] {
+        for (key, mask) in [
+            ("sk-0123456789", "…6789"),
+            ("12345678", "…5678"),
+            ("1234567", "…"),
+            ("", "…"),
+        ] {
             assert_eq!(Secret::new(key).masked(), mask, "{key}");
         }
     }

@@ -41,10 +41,16 @@ pub struct UsageEvents {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let cache_events =
-            counters("voxgate_cache_events_total", "What happened in the caches", &["cache", "event"]);
-        let usage_results =
-            counters("voxgate_usage_events_total", "What became of the events for the record", &["result"]);
+        let cache_events = counters(
+            "voxgate_cache_events_total",
+            "What happened in the caches",
+            &["cache", "event"],
+        );
+        let usage_results = counters(
+            "voxgate_usage_events_total",
+            "What became of the events for the record",
+            &["result"],
+        );
         let cache = |name: &str| CacheEvents {
             hit: cache_events.with_label_values(&[name, "hit"]),
             miss: cache_events.with_label_values(&[name, "miss"]),
@@ -56,7 +62,10 @@ impl Metrics {
             token_cache: cache("token"),
             credential_cache: cache("credential"),
             selection_cache: cache("selection"),
-            journal_bytes: gauge("voxgate_usage_journal_bytes", "Bytes on disk that the database does not have yet"),
+            journal_bytes: gauge(
+                "voxgate_usage_journal_bytes",
+                "Bytes on disk that the database does not have yet",
+            ),
             usage_events: UsageEvents {
                 journalled: result("journalled"),
                 stored: result("stored"),

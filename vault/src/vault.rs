@@ -124,7 +124,9 @@ impl Voids {
 
 impl Drop for Voids {
     fn drop(&mut self) {
-        self.shards.iter().for_each(|shard| self.generations.raise(*shard));
+        self.shards
+            .iter()
+            .for_each(|shard| self.generations.raise(*shard));
     }
 }
 
@@ -187,7 +189,10 @@ impl Inner {
     }
 
     pub fn voids(&self) -> Voids {
-        Voids { generations: self.generations.clone(), shards: Vec::new() }
+        Voids {
+            generations: self.generations.clone(),
+            shards: Vec::new(),
+        }
     }
 
     pub fn event(&self, by: &Actor, action: AuditAction) -> AuditEvent {
@@ -212,7 +217,9 @@ impl Inner {
         event: &AuditEvent,
         doing: &'static str,
     ) -> Result<(), VaultError> {
-        audit::insert(tx.link(), &[event]).await.during("storing an audit event")?;
+        audit::insert(tx.link(), &[event])
+            .await
+            .during("storing an audit event")?;
         let number = revision::raise(tx.link()).await.during(doing)?;
         tx.commit(doing).await?;
         self.revisions.made(number);
@@ -226,7 +233,9 @@ impl Inner {
         event: &AuditEvent,
         doing: &'static str,
     ) -> Result<(), VaultError> {
-        audit::insert(tx.link(), &[event]).await.during("storing an audit event")?;
+        audit::insert(tx.link(), &[event])
+            .await
+            .during("storing an audit event")?;
         tx.commit(doing).await
     }
 

@@ -21,7 +21,12 @@ pub struct Finding {
 
 impl Finding {
     pub(crate) fn of(holding: Holding, what: String) -> Self {
-        Self { id: holding.id, owner: holding.owner, provider: holding.provider, what }
+        Self {
+            id: holding.id,
+            owner: holding.owner,
+            provider: holding.provider,
+            what,
+        }
     }
 }
 
@@ -38,7 +43,9 @@ impl Vault {
                 credentials::after(reader.link(), after, BATCH).await
             })
             .await?;
-            let Some(last) = holdings.last() else { return Ok(findings) };
+            let Some(last) = holdings.last() else {
+                return Ok(findings);
+            };
             after = last.id;
             for holding in holdings {
                 if let Some(what) = self.0.check_one(holding.id).await? {

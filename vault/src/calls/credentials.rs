@@ -16,10 +16,15 @@ use crate::store::credentials::{self, Stored};
 use crate::store::db::within;
 use crate::vault::{CredentialKey, Inner, Vault, Voids};
 
+/// How often storing follows rotations that overtake it.
+const RETRIES: u32 = 5;
+
 impl Vault {
     /// From memory only. `Some(None)`: known to be absent.
     pub fn cached_credential(&self, owner: &Owner, provider: &ProviderId) -> Option<Option<Arc<Credential>>> {
-        self.0.credentials.get(&CredentialKey(owner.clone(), provider.clone()))
+        self.0
+            .credentials
+            .get(&CredentialKey(owner.clone(), provider.clone()))
     }
 
     pub async fn credential(
@@ -41,15 +46,17 @@ impl Vault {
         new: NewCredential,
     ) -> Result<(CredentialRow, bool), VaultError> {
         let _voids = self.voids_credential(&new.owner, &new.provider);
-        let stored = match self.try_put(by, &new).await {
-            // The master key was rotated away under us by another process: the file names the current one.
-            Err(VaultError::Database { cause, .. }) if refers_to_nothing(&cause) => {
-                self.0.keyring.reload()?;
-                self.0.register_current().await?;
-                self.try_put(by, &new).await
+        let mut stored = self.try_put(by, &new).await;
+        for _ in 0..RETRIES {
+            match &stored {
+                // The master key was rotated away under us by another process: the file names the current one.
+                Err(VaultError::Database { cause, .. }) if refers_to_nothing(cause) => {
+                    self.0.adopt_key_file().await?;
+                    stored = self.try_put(by, &new).await;
+                }
+                _ => break,
             }
-            done => done,
-        };
+        }
         self.0.credentials.forget(&CredentialKey(new.owner, new.provider));
         stored
     }
@@ -58,12 +65,20 @@ impl Vault {
         const DOING: &str = "storing a credential";
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            let version = credentials::raise_mark(tx.link(), &new.owner, &new.provider).await.during(DOING)?;
-            let before = credentials::identity(tx.link(), &new.owner, &new.provider).await.during(DOING)?;
+            let version = credentials::raise_mark(tx.link(), &new.owner, &new.provider)
+                .await
+                .during(DOING)?;
+            let before = credentials::identity(tx.link(), &new.owner, &new.provider)
+                .await
+                .during(DOING)?;
             let stored = self.0.sealed(new, version, before)?;
             credentials::put(tx.link(), &stored).await.during(DOING)?;
             let created = before.is_none();
-            let action = if created { AuditAction::CredentialCreate } else { AuditAction::CredentialReplace };
+            let action = if created {
+                AuditAction::CredentialCreate
+            } else {
+                AuditAction::CredentialReplace
+            };
             let event = AuditEvent {
                 detail: stored.row.status_reason.map(|reason| reason.to_string()),
                 ..self.credential_event(by, action, &new.owner, Some(&new.provider))
@@ -91,7 +106,11 @@ impl Vault {
         .await
     }
 
-    pub async fn list_credentials(&self, by: &Actor, owner: &Owner) -> Result<Vec<CredentialRow>, VaultError> {
+    pub async fn list_credentials(
+        &self,
+        by: &Actor,
+        owner: &Owner,
+    ) -> Result<Vec<CredentialRow>, VaultError> {
         const DOING: &str = "listing credentials";
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
@@ -114,23 +133,33 @@ impl Vault {
         let _voids = self.voids_credential(owner, provider);
         let deleted = within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            let found = credentials::identity(tx.link(), owner, provider).await.during(DOING)?;
+            // So that the deleted row does not open when it is put back. First, as in storing: whoever takes
+            // these locks in another order could wait for the other for ever.
+            credentials::raise_mark(tx.link(), owner, provider)
+                .await
+                .during(DOING)?;
+            let found = credentials::identity(tx.link(), owner, provider)
+                .await
+                .during(DOING)?;
             let Some((id, _)) = found else { return Ok(false) };
             credentials::delete(tx.link(), id).await.during(DOING)?;
-            // So that the deleted row does not open when it is put back.
-            credentials::raise_mark(tx.link(), owner, provider).await.during(DOING)?;
             let event = self.credential_event(by, AuditAction::CredentialDelete, owner, Some(provider));
             self.0.commit_change(tx, &event, DOING).await?;
             Ok(true)
         })
         .await?;
-        self.0.credentials.forget(&CredentialKey(owner.clone(), provider.clone()));
+        self.0
+            .credentials
+            .forget(&CredentialKey(owner.clone(), provider.clone()));
         Ok(deleted)
     }
 
     /// `None`, and nothing done, when the credential is gone or was replaced since `version`: a late answer
     /// about the old key says nothing about the new one. A validation is on record also when nothing changed.
-    #[expect(clippy::too_many_arguments, reason = "a status is these parts, and each caller has them apart")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a status is these parts, and each caller has them apart"
+    )]
     pub async fn set_credential_status(
         &self,
         by: &Actor,
@@ -146,7 +175,10 @@ impl Vault {
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
             let found = credentials::find_by_id(tx.link(), id).await?;
-            let Some(mut row) = found.map(|stored| stored.row).filter(|row| row.version == version) else {
+            let Some(mut row) = found
+                .map(|stored| stored.row)
+                .filter(|row| row.version == version)
+            else {
                 return Ok(None);
             };
             let validated = action == AuditAction::CredentialValidate;
@@ -185,7 +217,9 @@ impl Vault {
         if credential.status == status && credential.status_reason == reason {
             return;
         }
-        let Some(id) = credential.id else { return self.note_system_status(&by, credential, status, reason) };
+        let Some(id) = credential.id else {
+            return self.note_system_status(&by, credential, status, reason);
+        };
         let version = credential.version;
         if !self.0.noting.lock().insert((id, version)) {
             return;
@@ -232,12 +266,31 @@ impl Inner {
     ) -> Result<Stored, VaultError> {
         let now = self.now();
         let (id, created_at) = before.unwrap_or_else(|| (Uuid::now_v7(), now));
-        let NewCredential { owner, provider, secret, settings, hosts, status_reason, status_detail } = new;
-        let binding = Binding { owner, provider, id, version, hosts, settings };
+        let NewCredential {
+            owner,
+            provider,
+            secret,
+            settings,
+            hosts,
+            status_reason,
+            status_detail,
+        } = new;
+        let binding = Binding {
+            owner,
+            provider,
+            id,
+            version,
+            hosts,
+            settings,
+        };
         let ring = self.keyring.ring();
         let kek = ring.current();
-        let sealed = seal(binding, secret, &kek.id, &kek.cipher, &self.chance)
-            .map_err(|error| VaultError::Sealed { id: id.to_string(), why: error.to_string() })?;
+        let sealed = seal(binding, secret, &kek.id, &kek.cipher, &self.chance).map_err(|error| {
+            VaultError::Sealed {
+                id: id.to_string(),
+                why: error.to_string(),
+            }
+        })?;
         let row = CredentialRow {
             id,
             owner: owner.clone(),
@@ -252,14 +305,21 @@ impl Inner {
             created_at,
             updated_at: now,
         };
-        Ok(Stored { row, hosts: hosts.clone(), sealed, mark: Some(version) })
+        Ok(Stored {
+            row,
+            hosts: hosts.clone(),
+            sealed,
+            mark: Some(version),
+        })
     }
 
     async fn load(&self, owner: &Owner, provider: &ProviderId) -> Result<Option<Credential>, VaultError> {
         let mut tried = None;
         loop {
             let mut reader = self.db.read("looking up a credential").await?;
-            let Some(stored) = credentials::find(reader.link(), owner, provider).await? else { return Ok(None) };
+            let Some(stored) = credentials::find(reader.link(), owner, provider).await? else {
+                return Ok(None);
+            };
             drop(reader);
             let kek_id = stored.sealed.wrapped.kek_id.clone();
             match self.open(stored) {
@@ -273,9 +333,14 @@ impl Inner {
     /// Opens a row, or says why it does not open.
     pub fn open(&self, stored: Stored) -> Result<Credential, VaultError> {
         let Stored { row, .. } = &stored;
-        let closed = |why: String| VaultError::Sealed { id: row.id.to_string(), why };
+        let closed = |why: String| VaultError::Sealed {
+            id: row.id.to_string(),
+            why,
+        };
         if stored.mark != Some(row.version) {
-            return Err(closed("an older or deleted row was put back in its place".to_owned()));
+            return Err(closed(
+                "an older or deleted row was put back in its place".to_owned(),
+            ));
         }
         let kek_id = &stored.sealed.wrapped.kek_id;
         let mut ring = self.keyring.ring();
@@ -283,9 +348,11 @@ impl Inner {
             // Another process may have rotated since the file was read.
             ring = self.keyring.reload()?;
         }
-        let kek = ring.get(kek_id).ok_or_else(|| closed(format!("master key {kek_id} is not in the key file")))?;
-        let secret =
-            unseal(stored.binding(), &stored.sealed, &kek.cipher).map_err(|error| closed(error.to_string()))?;
+        let kek = ring
+            .get(kek_id)
+            .ok_or_else(|| closed(format!("master key {kek_id} is not in the key file")))?;
+        let secret = unseal(stored.binding(), &stored.sealed, &kek.cipher)
+            .map_err(|error| closed(error.to_string()))?;
         let provider = self.providers.get(row.provider.as_str());
         let resolved = provider.and_then(|provider| provider.hosts(&row.settings).ok());
         Ok(Credential {
@@ -311,5 +378,7 @@ pub(crate) fn status_text(status: CredentialStatus, reason: Option<Code>) -> Str
 }
 
 fn refers_to_nothing(cause: &sqlx::Error) -> bool {
-    cause.as_database_error().is_some_and(|error| error.is_foreign_key_violation())
+    cause
+        .as_database_error()
+        .is_some_and(|error| error.is_foreign_key_violation())
 }

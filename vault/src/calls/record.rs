@@ -3,9 +3,7 @@
 use policies::vocabulary::{AuditEvent, RecordEvent, UsageEvent};
 
 use crate::error::{During, VaultError};
-use crate::listing::{
-    AuditFilter, Cursor, GroupBy, Page, PageRequest, UsageFilter, UsageSummary,
-};
+use crate::listing::{AuditFilter, Cursor, GroupBy, Page, PageRequest, UsageFilter, UsageSummary};
 use crate::store::db::within;
 use crate::store::{audit, usage};
 use crate::vault::Vault;
@@ -32,24 +30,36 @@ impl Vault {
 
     pub async fn read_audit(&self, filter: AuditFilter) -> Result<Page<AuditEvent>, VaultError> {
         const DOING: &str = "reading the audit record";
-        let page = PageRequest { cursor: filter.cursor.clone(), limit: filter.limit };
+        let page = PageRequest {
+            cursor: filter.cursor.clone(),
+            limit: filter.limit,
+        };
         let after = page.after()?;
         within(DOING, async {
             let mut reader = self.0.db.read(DOING).await?;
             let events = audit::list(reader.link(), &filter, after, page.fetch()).await?;
-            Ok(page.page(events, |event| Cursor { at: event.at, id: event.id }))
+            Ok(page.page(events, |event| Cursor {
+                at: event.at,
+                id: event.id,
+            }))
         })
         .await
     }
 
     pub async fn read_usage(&self, filter: UsageFilter) -> Result<Page<UsageEvent>, VaultError> {
         const DOING: &str = "reading the usage record";
-        let page = PageRequest { cursor: filter.cursor.clone(), limit: filter.limit };
+        let page = PageRequest {
+            cursor: filter.cursor.clone(),
+            limit: filter.limit,
+        };
         let after = page.after()?;
         within(DOING, async {
             let mut reader = self.0.db.read(DOING).await?;
             let events = usage::list(reader.link(), &filter, after, page.fetch()).await?;
-            Ok(page.page(events, |event| Cursor { at: event.at, id: event.id }))
+            Ok(page.page(events, |event| Cursor {
+                at: event.at,
+                id: event.id,
+            }))
         })
         .await
     }
@@ -63,7 +73,9 @@ impl Vault {
         const DOING: &str = "summing up the usage record";
         within(DOING, async {
             let mut reader = self.0.db.read(DOING).await?;
-            usage::summarise(reader.link(), &filter, group_by).await.during(DOING)
+            usage::summarise(reader.link(), &filter, group_by)
+                .await
+                .during(DOING)
         })
         .await
     }

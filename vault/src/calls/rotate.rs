@@ -19,7 +19,7 @@ use crate::keyring::{Keyring, MasterKey};
 use crate::opening::unproven;
 use crate::store::credentials::{self, Holding};
 use crate::store::db::{Tx, within};
-use crate::store::{audit, master_keys};
+use crate::store::{audit, master_keys, revision};
 use crate::vault::{Inner, Vault};
 
 const BATCH: i64 = 100;
@@ -44,9 +44,11 @@ impl Vault {
     /// Makes a new master key current and rewraps every credential; may be run again after any interruption.
     pub async fn rotate(&self, by: &Actor) -> Result<RotateReport, VaultError> {
         let _lock = self.0.keyring.lock_for_rotation()?;
-        self.0.keyring.reload()?;
-        self.0.register_current().await?;
-        let mut report = RotateReport { resumed: self.0.is_rotating().await?, ..RotateReport::default() };
+        self.0.adopt_key_file().await?;
+        let mut report = RotateReport {
+            resumed: self.0.is_rotating().await?,
+            ..RotateReport::default()
+        };
         if !report.resumed {
             self.0.add_master_key(by).await?;
         }
@@ -70,14 +72,19 @@ impl Vault {
 }
 
 impl Inner {
-    /// Makes the file's current key known to the database, where a rotation was killed in between.
-    pub async fn register_current(&self) -> Result<(), VaultError> {
+    /// Reads the key file again, and makes its current key known to the database if a rotation was killed
+    /// before it could. Holding the revision keeps this apart from the step that makes a key current, so that the
+    /// key registered here is never one that is about to be retired.
+    pub async fn adopt_key_file(&self) -> Result<(), VaultError> {
         const DOING: &str = "registering the master key";
-        let ring = self.keyring.ring();
-        let proof = ring.current().proof(&self.chance).map_err(unproven)?;
         within(DOING, async {
             let mut tx = self.db.begin(DOING).await?;
-            master_keys::insert(tx.link(), &ring.current().id, self.now(), &proof).await.during(DOING)?;
+            revision::hold(tx.link()).await.during(DOING)?;
+            let ring = self.keyring.reload()?;
+            let proof = ring.current().proof(&self.chance).map_err(unproven)?;
+            master_keys::insert(tx.link(), &ring.current().id, self.now(), &proof)
+                .await
+                .during(DOING)?;
             tx.commit(DOING).await
         })
         .await
@@ -106,8 +113,13 @@ impl Inner {
         let event = self.rotation_event(by, format!("master key {} takes the place of {before}", key.id));
         within(DOING, async {
             let mut tx = self.db.begin(DOING).await?;
-            master_keys::insert(tx.link(), &key.id, self.now(), &proof).await.during(DOING)?;
-            audit::insert(tx.link(), &[&event]).await.during("storing an audit event")?;
+            revision::hold(tx.link()).await.during(DOING)?;
+            master_keys::insert(tx.link(), &key.id, self.now(), &proof)
+                .await
+                .during(DOING)?;
+            audit::insert(tx.link(), &[&event])
+                .await
+                .during("storing an audit event")?;
             self.keyring.replace(self.keyring.ring().with(key))?;
             tx.commit(DOING).await
         })
@@ -133,15 +145,22 @@ impl Inner {
                     }
                 }
                 if done > 0 {
-                    let what = format!("rewrapped {done} credential(s) with master key {}", ring.current().id);
-                    audit::insert(tx.link(), &[&self.rotation_event(by, what)]).await.during(DOING)?;
+                    let what = format!(
+                        "rewrapped {done} credential(s) with master key {}",
+                        ring.current().id
+                    );
+                    audit::insert(tx.link(), &[&self.rotation_event(by, what)])
+                        .await
+                        .during(DOING)?;
                 }
                 tx.commit(DOING).await?;
                 Ok((holdings, done))
             })
             .await?;
             rewrapped += done;
-            let Some(last) = holdings.last() else { return Ok((rewrapped, failed)) };
+            let Some(last) = holdings.last() else {
+                return Ok((rewrapped, failed));
+            };
             after = last.id;
         }
     }
@@ -155,16 +174,22 @@ impl Inner {
         };
         let (id, version, old) = (stored.row.id, stored.row.version, &stored.sealed.wrapped);
         let Some(from) = ring.get(&old.kek_id) else {
-            return Ok(Rewrap::Fails(format!("master key {} is not in the key file", old.kek_id)));
+            return Ok(Rewrap::Fails(format!(
+                "master key {} is not in the key file",
+                old.kek_id
+            )));
         };
         let to = ring.current();
-        let new =
-            match envelope::rewrap(old, id, version, &from.cipher, (&to.id, &to.cipher), &self.chance) {
-                Ok(new) => new,
-                Err(error) => return Ok(Rewrap::Fails(error.to_string())),
-            };
+        let new = match envelope::rewrap(old, id, version, &from.cipher, (&to.id, &to.cipher), &self.chance) {
+            Ok(new) => new,
+            Err(error) => return Ok(Rewrap::Fails(error.to_string())),
+        };
         let set = credentials::rewrap(tx.link(), id, version, &old.kek_id, &new).await;
-        Ok(if set.during("rewrapping a credential")? { Rewrap::Done } else { Rewrap::Changed })
+        Ok(if set.during("rewrapping a credential")? {
+            Rewrap::Done
+        } else {
+            Rewrap::Changed
+        })
     }
 
     /// Takes keys that nothing refers to out of the database, then out of the file.
@@ -174,7 +199,9 @@ impl Inner {
         let current = &ring.current().id;
         let (known, counts) = within(DOING, async {
             let mut tx = self.db.begin(DOING).await?;
-            let retired = master_keys::delete_unused(tx.link(), current).await.during(DOING)?;
+            let retired = master_keys::delete_unused(tx.link(), current)
+                .await
+                .during(DOING)?;
             if !retired.is_empty() {
                 let event = self.rotation_event(by, format!("retired master key(s) {}", retired.join(", ")));
                 audit::insert(tx.link(), &[&event]).await.during(DOING)?;
@@ -198,7 +225,10 @@ impl Inner {
     }
 
     fn rotation_event(&self, by: &Actor, what: String) -> AuditEvent {
-        AuditEvent { detail: Some(what), ..self.event(by, AuditAction::CredentialRewrap) }
+        AuditEvent {
+            detail: Some(what),
+            ..self.event(by, AuditAction::CredentialRewrap)
+        }
     }
 }
 

@@ -29,7 +29,9 @@ impl Vault {
         let load = move || {
             within(DOING, async move {
                 let mut reader = db.read(DOING).await?;
-                selections::find(reader.link(), &owner, operation).await.during(DOING)
+                selections::find(reader.link(), &owner, operation)
+                    .await
+                    .during(DOING)
             })
             .boxed()
         };
@@ -48,10 +50,17 @@ impl Vault {
         let _voids = self.voids_selection(owner, operation);
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            let before = selections::find(tx.link(), owner, operation).await.during(DOING)?;
-            selections::put(tx.link(), owner, operation, selection, self.0.now()).await.during(DOING)?;
+            let before = selections::find(tx.link(), owner, operation)
+                .await
+                .during(DOING)?;
+            selections::put(tx.link(), owner, operation, selection, self.0.now())
+                .await
+                .during(DOING)?;
             let event = self.selection_event(by, AuditAction::SelectionSet, owner, Some(operation));
-            let event = AuditEvent { provider: Some(selection.provider.clone()), ..event };
+            let event = AuditEvent {
+                provider: Some(selection.provider.clone()),
+                ..event
+            };
             self.0.commit_change(tx, &event, DOING).await?;
             Ok(before.is_none())
         })
@@ -67,7 +76,9 @@ impl Vault {
         const DOING: &str = "reading a selection";
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            let selection = selections::find(tx.link(), owner, operation).await.during(DOING)?;
+            let selection = selections::find(tx.link(), owner, operation)
+                .await
+                .during(DOING)?;
             let event = self.selection_event(by, AuditAction::SelectionRead, owner, Some(operation));
             self.0.commit_read(tx, &event, DOING).await?;
             Ok(selection)
@@ -86,7 +97,9 @@ impl Vault {
             let rows = selections::list(tx.link(), owner).await.during(DOING)?;
             let event = self.selection_event(by, AuditAction::SelectionRead, owner, None);
             self.0.commit_read(tx, &event, DOING).await?;
-            rows.into_iter().map(|row| Ok((known(&row.operation, owner)?, row.selection.0))).collect()
+            rows.into_iter()
+                .map(|row| Ok((known(&row.operation, owner)?, row.selection.0)))
+                .collect()
         })
         .await
     }
@@ -102,7 +115,10 @@ impl Vault {
         let _voids = self.voids_selection(owner, operation);
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            if !selections::delete(tx.link(), owner, operation).await.during(DOING)? {
+            if !selections::delete(tx.link(), owner, operation)
+                .await
+                .during(DOING)?
+            {
                 return Ok(false);
             }
             let event = self.selection_event(by, AuditAction::SelectionDelete, owner, Some(operation));

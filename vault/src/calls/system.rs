@@ -12,7 +12,9 @@ use crate::credential::{Credential, SystemKey};
 use crate::vault::Vault;
 
 pub(crate) fn opened(keys: Vec<SystemKey>) -> HashMap<ProviderId, Arc<Credential>> {
-    keys.into_iter().map(|key| (key.provider.clone(), Arc::new(credential(key)))).collect()
+    keys.into_iter()
+        .map(|key| (key.provider.clone(), Arc::new(credential(key))))
+        .collect()
 }
 
 fn credential(key: SystemKey) -> Credential {
@@ -49,16 +51,27 @@ impl Vault {
         reason: Option<Code>,
     ) {
         let mut system = self.0.system.write();
-        let Some(known) = system.get_mut(&noted.provider) else { return };
+        let Some(known) = system.get_mut(&noted.provider) else {
+            return;
+        };
         let replaced = !Arc::ptr_eq(&known.secret, &noted.secret);
         if replaced || (known.status == status && known.status_reason == reason) {
             return;
         }
-        *known = Arc::new(Credential { status, status_reason: reason, ..Credential::clone(known) });
+        *known = Arc::new(Credential {
+            status,
+            status_reason: reason,
+            ..Credential::clone(known)
+        });
         drop(system);
         let event = AuditEvent {
             detail: Some(status_text(status, reason)),
-            ..self.credential_event(by, AuditAction::CredentialStatus, &Owner::System, Some(&noted.provider))
+            ..self.credential_event(
+                by,
+                AuditAction::CredentialStatus,
+                &Owner::System,
+                Some(&noted.provider),
+            )
         };
         self.record(RecordEvent::Audit(Box::new(event)));
     }

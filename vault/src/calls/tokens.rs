@@ -40,7 +40,11 @@ impl Vault {
         Ok(known.and_then(|known| self.0.used(&known)))
     }
 
-    pub async fn create_token(&self, by: &Actor, new: NewToken) -> Result<(TokenRow, PlainToken), VaultError> {
+    pub async fn create_token(
+        &self,
+        by: &Actor,
+        new: NewToken,
+    ) -> Result<(TokenRow, PlainToken), VaultError> {
         const DOING: &str = "storing a token";
         let plain = token::mint(&self.0.chance)?;
         let row = token_row(new, &plain, self.0.now());
@@ -48,9 +52,13 @@ impl Vault {
         voids.add(plain.hash().shard());
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            tokens::insert(tx.link(), &row, &plain.hash()).await.during(DOING)?;
+            tokens::insert(tx.link(), &row, &plain.hash())
+                .await
+                .during(DOING)?;
             let event = self.0.event(by, AuditAction::TokenCreate);
-            self.0.commit_change(tx, &about(event, &row.user, row.id), DOING).await
+            self.0
+                .commit_change(tx, &about(event, &row.user, row.id), DOING)
+                .await
         })
         .await?;
         Ok((row, plain))
@@ -67,13 +75,18 @@ impl Vault {
         let after = page.after()?;
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            let rows = tokens::list(tx.link(), user, after, page.fetch()).await.during(DOING)?;
+            let rows = tokens::list(tx.link(), user, after, page.fetch())
+                .await
+                .during(DOING)?;
             let event = AuditEvent {
                 owner: Some(Owner::User(user.clone()).to_string()),
                 ..self.0.event(by, AuditAction::TokenRead)
             };
             self.0.commit_read(tx, &event, DOING).await?;
-            Ok(page.page(rows, |row| Cursor { at: row.created_at, id: row.id }))
+            Ok(page.page(rows, |row| Cursor {
+                at: row.created_at,
+                id: row.id,
+            }))
         })
         .await
     }
@@ -89,8 +102,12 @@ impl Vault {
         let mut voids = self.0.voids();
         within(DOING, async {
             let mut tx = self.0.db.begin(DOING).await?;
-            let revoked = tokens::revoke(tx.link(), id, user, self.0.now()).await.during(DOING)?;
-            let Some((hash, owner)) = revoked else { return Ok(false) };
+            let revoked = tokens::revoke(tx.link(), id, user, self.0.now())
+                .await
+                .during(DOING)?;
+            let Some((hash, owner)) = revoked else {
+                return Ok(false);
+            };
             let hash = TokenHash::from_bytes(&hash).ok_or_else(|| VaultError::Corrupt {
                 table: "tokens",
                 id: id.to_string(),
@@ -133,7 +150,10 @@ fn known_token(row: TokenRow) -> KnownToken {
         token_id: Some(row.id),
         expires_at: row.expires_at,
     };
-    KnownToken { caller: Arc::new(caller), noted: AtomicI64::new(0) }
+    KnownToken {
+        caller: Arc::new(caller),
+        noted: AtomicI64::new(0),
+    }
 }
 
 fn token_row(new: NewToken, plain: &PlainToken, now: DateTime<Utc>) -> TokenRow {
@@ -148,7 +168,10 @@ fn token_row(new: NewToken, plain: &PlainToken, now: DateTime<Utc>) -> TokenRow 
         admin_of: new.admin_of,
         created_at: now,
         // A time too far off to be written down is no end.
-        expires_at: new.ttl.and_then(|ttl| now.checked_add_signed(ttl)).map(to_microseconds),
+        expires_at: new
+            .ttl
+            .and_then(|ttl| now.checked_add_signed(ttl))
+            .map(to_microseconds),
         last_used_at: None,
     }
 }

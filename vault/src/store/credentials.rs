@@ -67,7 +67,8 @@ impl TryFrom<Row> for Stored {
             id: row.id.to_string(),
             what: what.to_owned(),
         };
-        let owner = Owner::from_parts(&row.owner_kind, &row.owner_id).ok_or_else(|| corrupt("unknown owner kind"))?;
+        let owner =
+            Owner::from_parts(&row.owner_kind, &row.owner_id).ok_or_else(|| corrupt("unknown owner kind"))?;
         let status = CredentialStatus::parse(&row.status).ok_or_else(|| corrupt("unknown status"))?;
         let status_reason = match &row.status_reason {
             Some(code) => Some(Code::parse(code).ok_or_else(|| corrupt("unknown status_reason"))?),
@@ -90,7 +91,11 @@ impl TryFrom<Row> for Stored {
             },
             hosts: row.hosts.0,
             sealed: Sealed {
-                wrapped: Wrapped { kek_id: row.kek_id, dek: row.wrapped_dek, nonce: row.wrap_nonce },
+                wrapped: Wrapped {
+                    kek_id: row.kek_id,
+                    dek: row.wrapped_dek,
+                    nonce: row.wrap_nonce,
+                },
                 sealed: row.sealed,
                 nonce: row.seal_nonce,
             },
@@ -168,7 +173,9 @@ pub(crate) async fn list(link: Link<'_>, owner: &Owner) -> Result<Vec<Credential
         .await
     })
     .during("listing credentials")?;
-    rows.into_iter().map(|row| Stored::try_from(row).map(|stored| stored.row)).collect()
+    rows.into_iter()
+        .map(|row| Stored::try_from(row).map(|stored| stored.row))
+        .collect()
 }
 
 /// Which credential it is and whose: what can be told of a row that makes no sense otherwise.
@@ -196,7 +203,11 @@ impl TryFrom<HoldingRow> for Holding {
             id: row.id.to_string(),
             what: "unknown owner kind".to_owned(),
         })?;
-        Ok(Self { id: row.id, owner, provider: ProviderId::new(row.provider) })
+        Ok(Self {
+            id: row.id,
+            owner,
+            provider: ProviderId::new(row.provider),
+        })
     }
 }
 
@@ -276,7 +287,9 @@ pub(crate) async fn raise_mark(
 }
 
 pub(crate) async fn put(link: Link<'_>, stored: &Stored) -> Result<(), sqlx::Error> {
-    let Stored { row, hosts, sealed, .. } = stored;
+    let Stored {
+        row, hosts, sealed, ..
+    } = stored;
     on!(link, c => {
         sqlx::query(
             "INSERT INTO credentials (id, owner_kind, owner_id, provider, version, kek_id, wrapped_dek,

@@ -37,7 +37,9 @@ impl Place {
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(unusable)?;
             if options.get_filename().as_os_str().is_empty() || url.contains(":memory:") {
-                return Err(OpenError::Url("a SQLite database needs a file: sqlite://PATH".to_owned()));
+                return Err(OpenError::Url(
+                    "a SQLite database needs a file: sqlite://PATH".to_owned(),
+                ));
             }
             let options = options
                 .journal_mode(SqliteJournalMode::Wal)
@@ -50,9 +52,13 @@ impl Place {
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(unusable)?;
-            return Ok(Place::Postgres(options.application_name("voxgate").disable_statement_logging()));
+            return Ok(Place::Postgres(
+                options.application_name("voxgate").disable_statement_logging(),
+            ));
         }
-        Err(OpenError::Url("it begins with neither sqlite:// nor postgres://".to_owned()))
+        Err(OpenError::Url(
+            "it begins with neither sqlite:// nor postgres://".to_owned(),
+        ))
     }
 
     /// As people may read it: without user and password.
@@ -61,7 +67,11 @@ impl Place {
             Place::Sqlite(options) => options.get_filename().display().to_string(),
             Place::Postgres(options) => {
                 let database = options.get_database().unwrap_or_default();
-                format!("postgres://{}:{}/{database}", options.get_host(), options.get_port())
+                format!(
+                    "postgres://{}:{}/{database}",
+                    options.get_host(),
+                    options.get_port()
+                )
             }
         }
     }
@@ -84,7 +94,10 @@ impl Place {
         let connected = tokio::time::timeout(CONNECT_TIME, connecting).await;
         connected
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            .map_err(|cause| OpenError::Database { database: self.name(), cause })
+            .map_err(|cause| OpenError::Database {
+                database: self.name(),
+                cause,
+            })
     }
 }
 
@@ -166,11 +179,17 @@ impl Db {
                         .acquire_timeout(ACQUIRE_TIME)
                         .connect_lazy_with(options.clone())
                 };
-                Db::Sqlite { read: pool(max_connections.max(1)), write: pool(1) }
+                Db::Sqlite {
+                    read: pool(max_connections.max(1)),
+                    write: pool(1),
+                }
             }
             Place::Postgres(options) => {
                 let limit = STATEMENT_TIME.as_millis().to_string();
-                let limits = [("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)];
+                let limits = [
+                    ("statement_timeout", &limit),
+                    ("idle_in_transaction_session_timeout", &limit),
+                ];
                 let pool = PgPoolOptions::new()
                     .max_connections(max_connections.max(1))
                     .acquire_timeout(ACQUIRE_TIME)

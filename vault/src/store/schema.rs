@@ -42,9 +42,19 @@ impl Schema {
 
 /// Makes the folder and the empty database file, readable by the owner alone, and takes the lock.
 pub(crate) async fn prepare_file(file: &Path) -> Result<File, OpenError> {
-    let failed = |cause| OpenError::DatabaseFile { file: file.to_owned(), cause };
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let failed = |cause| OpenError::DatabaseFile {
+        file: file.to_owned(),
+        cause,
+    };
+    if let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+    {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
     }
     let lock = private().open(beside(file, ".lock")).map_err(failed)?;
     let deadline = Instant::now() + LOCK_TIME;
@@ -54,7 +64,11 @@ pub(crate) async fn prepare_file(file: &Path) -> Result<File, OpenError> {
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Err(TryLockError::WouldBlock) => return Err(OpenError::MigrationLock { file: file.to_owned() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::MigrationLock {
+                    file: file.to_owned(),
+                });
+            }
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
     }
@@ -64,13 +78,24 @@ pub(crate) async fn prepare_file(file: &Path) -> Result<File, OpenError> {
 
 fn private() -> OpenOptions {
     let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     options
 }
 
 pub(crate) async fn read(connection: &mut Single, place: &Place) -> Result<Schema, OpenError> {
-    let unreachable = |cause| OpenError::Database { database: place.name(), cause };
-    if !has_migrations_table(connection.link()).await.map_err(unreachable)? {
+    let unreachable = |cause| OpenError::Database {
+        database: place.name(),
+        cause,
+    };
+    if !has_migrations_table(connection.link())
+        .await
+        .map_err(unreachable)?
+    {
         return Ok(Schema::Empty);
     }
     let applied: Vec<i64> = on!(connection.link(), c => {
@@ -96,7 +121,10 @@ pub(crate) async fn migrate(connection: &mut Single, place: &Place) -> Result<()
         Single::Sqlite(connection) => migrator.run(connection).await,
         Single::Postgres(connection) => migrator.run(connection).await,
     }
-    .map_err(|cause| OpenError::Migration { database: place.name(), cause })
+    .map_err(|cause| OpenError::Migration {
+        database: place.name(),
+        cause,
+    })
 }
 
 fn migrator(connection: &Single) -> &'static Migrator {
@@ -114,7 +142,9 @@ async fn has_migrations_table(link: Link<'_>) -> Result<bool, sqlx::Error> {
                 .await
         }
         Link::Postgres(c) => {
-            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(c).await
+            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+                .fetch_one(c)
+                .await
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Usage events: what each attempt at a provider consumed, and sums over them.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use policies::vocabulary::{
-    CredentialSource, Mode, Operation, Outcome, ProviderId, UsageEvent, UserId,
-};
+use policies::vocabulary::{CredentialSource, Mode, Operation, Outcome, ProviderId, UsageEvent, UserId};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
@@ -59,14 +57,26 @@ impl TryFrom<Row> for UsageEvent {
             credential_id: row.credential_id,
             credential_source: CredentialSource::parse(&row.credential_source)
                 .ok_or_else(|| corrupt("credential_source"))?,
-            status: row.status.map(u16::try_from).transpose().map_err(|_| corrupt("status"))?,
+            status: row
+                .status
+                .map(u16::try_from)
+                .transpose()
+                .map_err(|_| corrupt("status"))?,
             outcome: Outcome::parse(&row.outcome).ok_or_else(|| corrupt("outcome"))?,
             bytes_in: row.bytes_in.try_into().map_err(|_| corrupt("bytes_in"))?,
             bytes_out: row.bytes_out.try_into().map_err(|_| corrupt("bytes_out"))?,
-            characters: row.characters.map(u64::try_from).transpose().map_err(|_| corrupt("characters"))?,
+            characters: row
+                .characters
+                .map(u64::try_from)
+                .transpose()
+                .map_err(|_| corrupt("characters"))?,
             audio_seconds: row.audio_seconds,
             estimated_cost: row.estimated_cost,
-            ttfb_ms: row.ttfb_ms.map(u32::try_from).transpose().map_err(|_| corrupt("ttfb_ms"))?,
+            ttfb_ms: row
+                .ttfb_ms
+                .map(u32::try_from)
+                .transpose()
+                .map_err(|_| corrupt("ttfb_ms"))?,
             duration_ms: row.duration_ms.try_into().map_err(|_| corrupt("duration_ms"))?,
             attempt: row.attempt.try_into().map_err(|_| corrupt("attempt"))?,
             request_id: row.request_id,
@@ -183,7 +193,9 @@ struct SummaryRow {
 impl From<SummaryRow> for UsageSummary {
     fn from(row: SummaryRow) -> Self {
         Self {
-            day: row.day.and_then(|day| NaiveDate::parse_from_str(&day, "%Y-%m-%d").ok()),
+            day: row
+                .day
+                .and_then(|day| NaiveDate::parse_from_str(&day, "%Y-%m-%d").ok()),
             provider: row.provider.map(ProviderId::new),
             model: row.model,
             operation: row.operation.as_deref().and_then(Operation::parse),
@@ -217,8 +229,11 @@ pub(crate) async fn summarise(
         true => column.to_owned(),
         false => format!("CAST(NULL AS TEXT) AS {column}"),
     });
-    let keys: Vec<&str> =
-        COLUMNS.iter().filter(|(group, _)| group_by.contains(group)).map(|(_, column)| *column).collect();
+    let keys: Vec<&str> = COLUMNS
+        .iter()
+        .filter(|(group, _)| group_by.contains(group))
+        .map(|(_, column)| *column)
+        .collect();
     let rows: Vec<SummaryRow> = on!(link, c => {
         let mut query = QueryBuilder::new("SELECT ");
         query.push(grouped.join(", ")).push(

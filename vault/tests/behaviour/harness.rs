@@ -51,12 +51,24 @@ impl House {
         };
         let clock = FrozenClock::at("2026-11-22T09:40:00Z".parse().unwrap());
         let path = folder.path().to_owned();
-        Self { kind, url, clock, migrate: true, journal_max_bytes: 1 << 30, folder: path, _own: Some(folder) }
+        Self {
+            kind,
+            url,
+            clock,
+            migrate: true,
+            journal_max_bytes: 1 << 30,
+            folder: path,
+            _own: Some(folder),
+        }
     }
 
     /// The house of another process.
     pub fn of(url: &str, folder: &str) -> Self {
-        let kind = if url.starts_with("sqlite") { Kind::Sqlite } else { Kind::Postgres };
+        let kind = if url.starts_with("sqlite") {
+            Kind::Sqlite
+        } else {
+            Kind::Postgres
+        };
         Self {
             kind,
             url: url.to_owned(),
@@ -101,7 +113,9 @@ impl House {
     }
 
     pub async fn open_for_command(&self) -> Vault {
-        Vault::open_for_command(self.settings(), providers(), Vec::new()).await.unwrap()
+        Vault::open_for_command(self.settings(), providers(), Vec::new())
+            .await
+            .unwrap()
     }
 
     pub async fn raw(&self) -> Raw {
@@ -147,8 +161,16 @@ impl Raw {
 
     pub async fn set_bytes(&mut self, sql: &str, bytes: &[u8]) {
         match self {
-            Raw::Sqlite(c) => sqlx::query(AssertSqlSafe(sql)).bind(bytes).execute(c).await.map(|_| ()),
-            Raw::Postgres(c) => sqlx::query(AssertSqlSafe(sql)).bind(bytes).execute(c).await.map(|_| ()),
+            Raw::Sqlite(c) => sqlx::query(AssertSqlSafe(sql))
+                .bind(bytes)
+                .execute(c)
+                .await
+                .map(|_| ()),
+            Raw::Postgres(c) => sqlx::query(AssertSqlSafe(sql))
+                .bind(bytes)
+                .execute(c)
+                .await
+                .map(|_| ()),
         }
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
@@ -178,8 +200,16 @@ pub fn actor(name: &str) -> Actor {
     }
 }
 
-pub fn credential_with(owner: &Owner, provider: &ProviderId, key: &str, given: &[(&str, &str)]) -> NewCredential {
-    let given: Settings = given.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+pub fn credential_with(
+    owner: &Owner,
+    provider: &ProviderId,
+    key: &str,
+    given: &[(&str, &str)],
+) -> NewCredential {
+    let given: Settings = given
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
     let providers = providers();
     let known = providers.get(provider.as_str()).unwrap();
     let settings = known.settings(&given).unwrap();
@@ -236,7 +266,10 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// How many audit events there are, by action.
 pub async fn audited(vault: &Vault) -> BTreeMap<&'static str, usize> {
-    let filter = vault::AuditFilter { limit: 1000, ..vault::AuditFilter::default() };
+    let filter = vault::AuditFilter {
+        limit: 1000,
+        ..vault::AuditFilter::default()
+    };
     let mut counts = BTreeMap::new();
     for event in vault.read_audit(filter).await.unwrap().items {
         *counts.entry(event.action.as_str()).or_default() += 1;

@@ -27,15 +27,22 @@ fn mode(path: &Path) -> u32 {
 }
 
 async fn two_processes_that_open_at_once_both_succeed(house: House) {
-    let (one, two, three) =
-        futures::join!(house.try_open(), async { Ok::<_, OpenError>(house.open_for_command().await) }, async {
-            Ok::<_, OpenError>(house.open_for_command().await)
-        });
+    let (one, two, three) = futures::join!(
+        house.try_open(),
+        async { Ok::<_, OpenError>(house.open_for_command().await) },
+        async { Ok::<_, OpenError>(house.open_for_command().await) }
+    );
     let (one, two, three) = (one.unwrap(), two.unwrap(), three.unwrap());
     assert_eq!(house.count("SELECT COUNT(*) FROM master_keys").await, 1);
-    one.put_credential(&actor("ann"), credential(&user("ann"), KEY)).await.unwrap();
+    one.put_credential(&actor("ann"), credential(&user("ann"), KEY))
+        .await
+        .unwrap();
     for vault in [two, three] {
-        let opened = vault.credential(&user("ann"), &elevenlabs()).await.unwrap().unwrap();
+        let opened = vault
+            .credential(&user("ann"), &elevenlabs())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(opened.secret.expose(), KEY);
     }
     assert_eq!(mode(&house.key_file()), 0o600);
@@ -49,7 +56,10 @@ async fn two_processes_that_open_at_once_both_succeed(house: House) {
 async fn what_is_not_migrated_is_refused_when_told_so(mut house: House) {
     house.migrate = false;
     let error = refused(house.try_open().await);
-    assert!(matches!(error, OpenError::MigrationsPending { pending: 1, .. }), "{error}");
+    assert!(
+        matches!(error, OpenError::MigrationsPending { pending: 1, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("voxgate migrate"));
     assert!(!house.key_file().exists());
     Vault::migrate(&house.url).await.unwrap();
@@ -67,12 +77,22 @@ async fn a_missing_key_file_is_refused_once_there_are_credentials(house: House) 
     vault.clone().close().await;
     fs::remove_file(house.key_file()).unwrap();
     let vault = house.open().await;
-    assert_ne!(fs::read(house.key_file()).unwrap(), before, "without credentials a new one is made");
-    vault.put_credential(&actor("ann"), credential(&user("ann"), KEY)).await.unwrap();
+    assert_ne!(
+        fs::read(house.key_file()).unwrap(),
+        before,
+        "without credentials a new one is made"
+    );
+    vault
+        .put_credential(&actor("ann"), credential(&user("ann"), KEY))
+        .await
+        .unwrap();
     vault.close().await;
     fs::remove_file(house.key_file()).unwrap();
     let error = refused(house.try_open().await);
-    assert!(matches!(error, OpenError::MasterKey(KeyringError::Missing { .. })), "{error}");
+    assert!(
+        matches!(error, OpenError::MasterKey(KeyringError::Missing { .. })),
+        "{error}"
+    );
     assert!(!house.key_file().exists());
 }
 
@@ -85,10 +105,16 @@ async fn state(house: &House) -> (Vec<u8>, i64, i64) {
 
 async fn a_damaged_key_file_is_refused_and_nothing_touched(house: House) {
     let vault = house.open().await;
-    vault.put_credential(&actor("ann"), credential(&user("ann"), KEY)).await.unwrap();
+    vault
+        .put_credential(&actor("ann"), credential(&user("ann"), KEY))
+        .await
+        .unwrap();
     vault.close().await;
     let whole = fs::read(house.key_file()).unwrap();
-    let mut cuts: Vec<Vec<u8>> = (0..whole.len()).step_by(7).map(|end| whole[..end].to_vec()).collect();
+    let mut cuts: Vec<Vec<u8>> = (0..whole.len())
+        .step_by(7)
+        .map(|end| whole[..end].to_vec())
+        .collect();
     cuts.push(whole[..whole.len() - 1].to_vec());
     cuts.push([&whole[..], b"more\n"].concat());
     for place in (0..whole.len()).step_by(11) {
@@ -100,31 +126,52 @@ async fn a_damaged_key_file_is_refused_and_nothing_touched(house: House) {
         fs::write(house.key_file(), &damaged).unwrap();
         let before = state(&house).await;
         let error = refused(house.try_open().await);
-        assert!(matches!(error, OpenError::MasterKey(KeyringError::Damaged { .. })), "{error}");
+        assert!(
+            matches!(error, OpenError::MasterKey(KeyringError::Damaged { .. })),
+            "{error}"
+        );
         assert!(error.to_string().contains("master.key"), "{error}");
         assert_eq!(state(&house).await, before);
     }
     fs::write(house.key_file(), &whole).unwrap();
     let vault = house.open().await;
-    assert!(vault.credential(&user("ann"), &elevenlabs()).await.unwrap().is_some());
+    assert!(
+        vault
+            .credential(&user("ann"), &elevenlabs())
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 async fn a_key_file_of_another_database_is_refused_and_nothing_touched(house: House) {
     let vault = house.open().await;
-    vault.put_credential(&actor("ann"), credential(&user("ann"), KEY)).await.unwrap();
+    vault
+        .put_credential(&actor("ann"), credential(&user("ann"), KEY))
+        .await
+        .unwrap();
     vault.close().await;
     let elsewhere = House::new(Kind::Sqlite).await;
     elsewhere.open_for_command().await;
     fs::copy(elsewhere.key_file(), house.key_file()).unwrap();
     let before = state(&house).await;
     let error = refused(house.try_open().await);
-    assert!(matches!(error, OpenError::MasterKey(KeyringError::Wrong { .. })), "{error}");
+    assert!(
+        matches!(error, OpenError::MasterKey(KeyringError::Wrong { .. })),
+        "{error}"
+    );
     assert_eq!(state(&house).await, before);
 }
 
 async fn a_key_file_open_to_others_is_refused(house: House) {
     house.open().await.close().await;
-    for (bits, fine) in [(0o644, false), (0o660, false), (0o602, false), (0o640, true), (0o400, true)] {
+    for (bits, fine) in [
+        (0o644, false),
+        (0o660, false),
+        (0o602, false),
+        (0o640, true),
+        (0o400, true),
+    ] {
         fs::set_permissions(house.key_file(), fs::Permissions::from_mode(bits)).unwrap();
         match house.try_open().await {
             Ok(vault) if fine => vault.close().await,
@@ -141,7 +188,10 @@ async fn a_newer_database_is_refused(house: House) {
     house.open().await.close().await;
     house.execute("UPDATE _sqlx_migrations SET version = 9000").await;
     let error = refused(house.try_open().await);
-    assert!(matches!(error, OpenError::NewerDatabase { version: 9000, .. }), "{error}");
+    assert!(
+        matches!(error, OpenError::NewerDatabase { version: 9000, .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -36,10 +36,15 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// The URL of a new, empty database.
 pub async fn new_database() -> String {
-    let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(start)).await.unwrap();
+    let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(start))
+        .await
+        .unwrap();
     let name = format!("vault_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
     let mut admin = connect(server.port).await;
-    admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    admin
+        .execute(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .await
+        .unwrap();
     admin.close().await.unwrap();
     format!("postgres://voxgate@127.0.0.1:{}/{name}", server.port)
 }
@@ -58,20 +63,52 @@ async fn connect(port: u16) -> PgConnection {
 
 fn start() -> Server {
     let binaries = binaries();
-    let folder = tempfile::Builder::new().prefix("voxgate-postgres-").tempdir().unwrap().keep();
+    let folder = tempfile::Builder::new()
+        .prefix("voxgate-postgres-")
+        .tempdir()
+        .unwrap()
+        .keep();
     let user = other_user_if_root();
     if let Some((uid, gid)) = user {
         chown(&folder, Some(uid), Some(gid)).unwrap();
     }
     let data = folder.join("data");
     let mut initdb = Command::new(binaries.join("initdb"));
-    initdb.args(["-N", "-A", "trust", "-U", "voxgate", "--no-locale", "-E", "UTF8", "-D"]).arg(&data);
+    initdb
+        .args([
+            "-N",
+            "-A",
+            "trust",
+            "-U",
+            "voxgate",
+            "--no-locale",
+            "-E",
+            "UTF8",
+            "-D",
+        ])
+        .arg(&data);
     let made = as_user(&mut initdb, user, &folder).output().unwrap();
-    assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    assert!(
+        made.status.success(),
+        "initdb: {}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let mut watch = Command::new("sh");
-    watch.args(["-c", WATCH]).arg(binaries.join("postgres")).arg(&data).arg(port.to_string()).arg(&folder);
-    let mut watch = as_user(&mut watch, user, &folder).stdin(Stdio::piped()).spawn().unwrap();
+    watch
+        .args(["-c", WATCH])
+        .arg(binaries.join("postgres"))
+        .arg(&data)
+        .arg(port.to_string())
+        .arg(&folder);
+    let mut watch = as_user(&mut watch, user, &folder)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     watch.stdin.as_mut().unwrap().flush().unwrap();
     Server { port, _watch: watch }
 }
@@ -95,7 +132,11 @@ fn other_user_if_root() -> Option<(u32, u32)> {
         let fields: Vec<&str> = line.split(':').collect();
         Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
     };
-    Some(ids("postgres").or_else(|| ids("nobody")).expect("a user other than root, to run Postgres as"))
+    Some(
+        ids("postgres")
+            .or_else(|| ids("nobody"))
+            .expect("a user other than root, to run Postgres as"),
+    )
 }
 
 fn binaries() -> PathBuf {
@@ -104,9 +145,13 @@ fn binaries() -> PathBuf {
     let newest_installed = || {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
         let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
-        let newest = versions.filter_map(|entry| Some(entry.ok()?.path())).max_by_key(version)?;
+        let newest = versions
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .max_by_key(version)?;
         Some(newest.join("bin"))
     };
-    let found = in_path.or_else(newest_installed).filter(|folder| folder.join("initdb").exists());
+    let found = in_path
+        .or_else(newest_installed)
+        .filter(|folder| folder.join("initdb").exists());
     found.expect("this suite needs Postgres: install it (`apt-get install postgresql`), no server need run")
 }

@@ -23,6 +23,7 @@ on_both!(
     one_poisonous_event_does_not_hold_up_the_others,
     closing_delivers_the_last_event,
     a_journal_at_its_limit_drops_and_counts,
+    a_disk_that_refuses_loses_nothing_while_the_database_answers,
 );
 
 fn record(vault: &Vault, event: policies::vocabulary::UsageEvent) {
@@ -30,11 +31,17 @@ fn record(vault: &Vault, event: policies::vocabulary::UsageEvent) {
 }
 
 fn everyone() -> UsageFilter {
-    UsageFilter { limit: 1000, ..UsageFilter::default() }
+    UsageFilter {
+        limit: 1000,
+        ..UsageFilter::default()
+    }
 }
 
 async fn stored(vault: &Vault) -> usize {
-    vault.read_usage(everyone()).await.map_or(0, |page| page.items.len())
+    vault
+        .read_usage(everyone())
+        .await
+        .map_or(0, |page| page.items.len())
 }
 
 async fn a_call_comes_back_as_it_was_recorded(house: House) {
@@ -46,7 +53,10 @@ async fn a_call_comes_back_as_it_was_recorded(house: House) {
     record(&vault, event.clone());
     eventually("it is stored", async || stored(&vault).await == 1).await;
     let back = vault.read_usage(everyone()).await.unwrap().items.remove(0);
-    assert_eq!(serde_json::to_value(back).unwrap(), serde_json::to_value(event).unwrap());
+    assert_eq!(
+        serde_json::to_value(back).unwrap(),
+        serde_json::to_value(event).unwrap()
+    );
     let mut bare = usage("ann", Utc::now());
     (bare.model, bare.status, bare.ttfb_ms, bare.characters) = (None, None, None, None);
     (bare.audio_seconds, bare.estimated_cost) = (None, None);
@@ -62,7 +72,10 @@ async fn pages_hold_every_call_once(house: House) {
     }
     eventually("all are stored", async || stored(&vault).await == 57).await;
     let mut seen = Vec::new();
-    let mut filter = UsageFilter { limit: 5, ..UsageFilter::default() };
+    let mut filter = UsageFilter {
+        limit: 5,
+        ..UsageFilter::default()
+    };
     loop {
         let page = vault.read_usage(filter.clone()).await.unwrap();
         seen.extend(page.items.iter().map(|event| (event.at, event.id)));
@@ -72,7 +85,10 @@ async fn pages_hold_every_call_once(house: House) {
         filter.cursor = Some(next);
     }
     assert_eq!(seen.len(), 57);
-    assert!(seen.windows(2).all(|pair| pair[0] > pair[1]), "newest first, none twice");
+    assert!(
+        seen.windows(2).all(|pair| pair[0] > pair[1]),
+        "newest first, none twice"
+    );
 }
 
 async fn filters_let_through_what_they_say(house: House) {
@@ -87,12 +103,54 @@ async fn filters_let_through_what_they_say(house: House) {
     }
     eventually("all are stored", async || stored(&vault).await == 3).await;
     let count = async |filter: UsageFilter| vault.read_usage(filter).await.unwrap().items.len();
-    assert_eq!(count(UsageFilter { user: Some(UserId::new("ann")), ..everyone() }).await, 2);
-    assert_eq!(count(UsageFilter { provider: Some(azure()), ..everyone() }).await, 1);
-    assert_eq!(count(UsageFilter { operation: Some(Operation::Stt), ..everyone() }).await, 1);
-    assert_eq!(count(UsageFilter { model: Some("eleven_flash_v2_5".to_owned()), ..everyone() }).await, 2);
-    assert_eq!(count(UsageFilter { from: Some(noon + TimeDelta::hours(1)), ..everyone() }).await, 2);
-    assert_eq!(count(UsageFilter { to: Some(noon + TimeDelta::hours(1)), ..everyone() }).await, 1);
+    assert_eq!(
+        count(UsageFilter {
+            user: Some(UserId::new("ann")),
+            ..everyone()
+        })
+        .await,
+        2
+    );
+    assert_eq!(
+        count(UsageFilter {
+            provider: Some(azure()),
+            ..everyone()
+        })
+        .await,
+        1
+    );
+    assert_eq!(
+        count(UsageFilter {
+            operation: Some(Operation::Stt),
+            ..everyone()
+        })
+        .await,
+        1
+    );
+    assert_eq!(
+        count(UsageFilter {
+            model: Some("eleven_flash_v2_5".to_owned()),
+            ..everyone()
+        })
+        .await,
+        2
+    );
+    assert_eq!(
+        count(UsageFilter {
+            from: Some(noon + TimeDelta::hours(1)),
+            ..everyone()
+        })
+        .await,
+        2
+    );
+    assert_eq!(
+        count(UsageFilter {
+            to: Some(noon + TimeDelta::hours(1)),
+            ..everyone()
+        })
+        .await,
+        1
+    );
 }
 
 async fn sums_are_right_by_every_key(house: House) {
@@ -100,9 +158,12 @@ async fn sums_are_right_by_every_key(house: House) {
     let noon: DateTime<Utc> = "2026-11-22T12:00:00Z".parse().unwrap();
     let none = vault.summarise_usage(everyone(), &[]).await.unwrap();
     assert_eq!((none.len(), none[0].calls, none[0].audio_seconds), (1, 0, 0.0));
-    for (name, days, outcome) in
-        [("ann", 0, Outcome::Ok), ("ann", 0, Outcome::Error), ("ann", 1, Outcome::Ok), ("bob", 1, Outcome::Interrupted)]
-    {
+    for (name, days, outcome) in [
+        ("ann", 0, Outcome::Ok),
+        ("ann", 0, Outcome::Error),
+        ("ann", 1, Outcome::Ok),
+        ("bob", 1, Outcome::Interrupted),
+    ] {
         let mut event = usage(name, noon + TimeDelta::days(days));
         event.outcome = outcome;
         if outcome == Outcome::Interrupted {
@@ -112,19 +173,36 @@ async fn sums_are_right_by_every_key(house: House) {
     }
     eventually("all are stored", async || stored(&vault).await == 4).await;
     let all = vault.summarise_usage(everyone(), &[]).await.unwrap().remove(0);
-    assert_eq!((all.calls, all.errors, all.characters, all.bytes_in, all.bytes_out), (4, 2, 126, 400, 80_000));
+    assert_eq!(
+        (all.calls, all.errors, all.characters, all.bytes_in, all.bytes_out),
+        (4, 2, 126, 400, 80_000)
+    );
     assert_eq!((all.audio_seconds, all.estimated_cost), (6.0, 0.75));
     let by_day = vault.summarise_usage(everyone(), &[GroupBy::Day]).await.unwrap();
-    let days: Vec<_> = by_day.iter().map(|sum| (sum.day.unwrap().to_string(), sum.calls)).collect();
+    let days: Vec<_> = by_day
+        .iter()
+        .map(|sum| (sum.day.unwrap().to_string(), sum.calls))
+        .collect();
     assert_eq!(days, [("2026-11-23".to_owned(), 2), ("2026-11-22".to_owned(), 2)]);
-    let keys = [GroupBy::Day, GroupBy::Provider, GroupBy::Model, GroupBy::Operation, GroupBy::User];
+    let keys = [
+        GroupBy::Day,
+        GroupBy::Provider,
+        GroupBy::Model,
+        GroupBy::Operation,
+        GroupBy::User,
+    ];
     let finest = vault.summarise_usage(everyone(), &keys).await.unwrap();
-    let shown: Vec<_> =
-        finest.iter().map(|sum| (sum.user.as_ref().unwrap().as_str(), sum.calls, sum.errors)).collect();
+    let shown: Vec<_> = finest
+        .iter()
+        .map(|sum| (sum.user.as_ref().unwrap().as_str(), sum.calls, sum.errors))
+        .collect();
     assert_eq!(shown, [("ann", 1, 0), ("bob", 1, 1), ("ann", 2, 1)]);
     assert_eq!(finest[0].provider, Some(elevenlabs()));
     assert_eq!(finest[0].operation, Some(Operation::Tts));
-    let ann = UsageFilter { user: Some(UserId::new("ann")), ..everyone() };
+    let ann = UsageFilter {
+        user: Some(UserId::new("ann")),
+        ..everyone()
+    };
     assert_eq!(vault.summarise_usage(ann, &[]).await.unwrap()[0].calls, 3);
 }
 
@@ -148,17 +226,50 @@ async fn refusals_travel_with_the_calls(house: House) {
     vault.record(RecordEvent::Audit(Box::new(refusal(Some("ann"), &elevenlabs()))));
     vault.record(RecordEvent::Audit(Box::new(refusal(None, &azure()))));
     vault.audit(refusal(Some("bob"), &azure())).await.unwrap();
-    vault.put_credential(&actor("root"), credential(&user("ann"), KEY)).await.unwrap();
+    vault
+        .put_credential(&actor("root"), credential(&user("ann"), KEY))
+        .await
+        .unwrap();
     let count = async |filter: AuditFilter| vault.read_audit(filter).await.unwrap().items.len();
-    eventually("all are stored", async || count(AuditFilter::default()).await == 4).await;
-    let of = |name: &str| AuditFilter { owner: Some(UserId::new(name)), ..AuditFilter::default() };
-    assert_eq!(count(of("ann")).await, 2, "what ann did, and what was done to what ann owns");
+    eventually("all are stored", async || {
+        count(AuditFilter::default()).await == 4
+    })
+    .await;
+    let of = |name: &str| AuditFilter {
+        owner: Some(UserId::new(name)),
+        ..AuditFilter::default()
+    };
+    assert_eq!(
+        count(of("ann")).await,
+        2,
+        "what ann did, and what was done to what ann owns"
+    );
     assert_eq!(count(of("bob")).await, 1);
-    let refusals = AuditFilter { action: Some(AuditAction::CallRefuse), ..AuditFilter::default() };
+    let refusals = AuditFilter {
+        action: Some(AuditAction::CallRefuse),
+        ..AuditFilter::default()
+    };
     assert_eq!(count(refusals).await, 3);
-    assert_eq!(count(AuditFilter { provider: Some(azure()), ..AuditFilter::default() }).await, 2);
-    let page = vault.read_audit(AuditFilter { limit: 3, ..AuditFilter::default() }).await.unwrap();
-    let rest = AuditFilter { cursor: page.next, limit: 3, ..AuditFilter::default() };
+    assert_eq!(
+        count(AuditFilter {
+            provider: Some(azure()),
+            ..AuditFilter::default()
+        })
+        .await,
+        2
+    );
+    let page = vault
+        .read_audit(AuditFilter {
+            limit: 3,
+            ..AuditFilter::default()
+        })
+        .await
+        .unwrap();
+    let rest = AuditFilter {
+        cursor: page.next,
+        limit: 3,
+        ..AuditFilter::default()
+    };
     assert_eq!(count(rest).await, 1);
 }
 
@@ -177,7 +288,10 @@ async fn records_until_killed() {
     for n in 0..1000 {
         record(&vault, usage("ann", Utc::now() + TimeDelta::seconds(n)));
     }
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    eventually("they are in the journal", async || {
+        vault.metrics().usage_events.journalled.get() == 1000
+    })
+    .await;
     println!("recorded");
     std::future::pending::<()>().await;
 }
@@ -194,7 +308,12 @@ async fn block(raw: &mut Raw, house: &House) {
 async fn what_a_killed_process_left_is_delivered_once(house: House) {
     house.open().await.close().await;
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "record::records_until_killed", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "record::records_until_killed",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(CHILD, format!("{}|{}", house.url, house.folder().display()))
         .stdout(Stdio::piped())
         .spawn()
@@ -202,7 +321,10 @@ async fn what_a_killed_process_left_is_delivered_once(house: House) {
     let out = child.stdout.take().unwrap();
     let said = tokio::task::spawn_blocking(move || {
         use std::io::BufRead;
-        std::io::BufReader::new(out).lines().map_while(Result::ok).any(|line| line.contains("recorded"))
+        std::io::BufReader::new(out)
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("recorded"))
     });
     assert!(said.await.unwrap(), "the child recorded");
     child.kill().unwrap();
@@ -217,13 +339,18 @@ async fn what_a_killed_process_left_is_delivered_once(house: House) {
         let vault = house.open().await;
         eventually("all are stored", async || stored(&vault).await == 1000).await;
         eventually("the journal is empty", async || journal_files(&house).is_empty()).await;
-        assert_eq!(vault.metrics().usage_events.unreadable.get(), u64::from(round == 0));
+        assert_eq!(
+            vault.metrics().usage_events.unreadable.get(),
+            u64::from(round == 0)
+        );
         vault.close().await;
     }
 }
 
 fn journal_files(house: &House) -> Vec<std::path::PathBuf> {
-    let files = fs::read_dir(house.folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(house.folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let is_journal = |path: &std::path::PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.starts_with("usage.journal") && !name.ends_with(".lock")
@@ -240,19 +367,27 @@ async fn what_waits_is_delivered_once_the_database_is_back(house: House) {
     for _ in 0..700 {
         record(&vault, usage("ann", Utc::now()));
     }
-    eventually("they are in the journal", async || vault.metrics().usage_events.journalled.get() == 700).await;
+    eventually("they are in the journal", async || {
+        vault.metrics().usage_events.journalled.get() == 700
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(vault.metrics().usage_events.stored.get(), 0);
     assert!(vault.metrics().journal_bytes.get() > 700 * 100);
     raw.execute("ROLLBACK").await;
     eventually("all are stored", async || stored(&vault).await == 700).await;
-    eventually("the journal is empty", async || vault.metrics().journal_bytes.get() == 0).await;
+    eventually("the journal is empty", async || {
+        vault.metrics().journal_bytes.get() == 0
+    })
+    .await;
     assert!(journal_files(&house).is_empty());
 }
 
 async fn one_poisonous_event_does_not_hold_up_the_others(house: House) {
     let vault = house.open().await;
-    house.execute("CREATE UNIQUE INDEX one_of_a_kind ON usage (provider_request_id)").await;
+    house
+        .execute("CREATE UNIQUE INDEX one_of_a_kind ON usage (provider_request_id)")
+        .await;
     for n in 0..20 {
         let mut event = usage("ann", Utc::now());
         event.provider_request_id = Some(format!("{}", n.max(1)));
@@ -289,11 +424,37 @@ async fn a_journal_at_its_limit_drops_and_counts(mut house: House) {
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     let counts = &vault.metrics().usage_events;
-    eventually("all are counted", async || counts.journalled.get() + counts.dropped_journal.get() == 300).await;
+    eventually("all are counted", async || {
+        counts.journalled.get() + counts.dropped_journal.get() == 300
+    })
+    .await;
     assert!(counts.dropped_journal.get() > 0 && counts.journalled.get() > 0);
-    let on_disk: u64 = journal_files(&house).iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    let on_disk: u64 = journal_files(&house)
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
     assert!(on_disk <= 20_000, "{on_disk}");
     raw.execute("ROLLBACK").await;
     let journalled = counts.journalled.get() as usize;
-    eventually("what was taken is stored", async || stored(&vault).await == journalled).await;
+    eventually("what was taken is stored", async || {
+        stored(&vault).await == journalled
+    })
+    .await;
+}
+
+async fn a_disk_that_refuses_loses_nothing_while_the_database_answers(house: House) {
+    let vault = house.open().await;
+    fs::create_dir(house.path("usage.journal")).unwrap();
+    for _ in 0..50 {
+        record(&vault, usage("ann", Utc::now()));
+    }
+    eventually("all are stored", async || stored(&vault).await == 50).await;
+    assert_eq!(vault.metrics().usage_events.unwritten.get(), 50);
+    fs::remove_dir(house.path("usage.journal")).unwrap();
+    record(&vault, usage("ann", Utc::now()));
+    eventually("the disk is used again", async || {
+        vault.metrics().usage_events.journalled.get() == 1
+    })
+    .await;
+    eventually("all are stored", async || stored(&vault).await == 51).await;
 }

@@ -40,7 +40,10 @@ async fn rotating_leaves_every_key_open_and_only_the_new_master_key(house: House
     store(&vault, &["ann", "bob"]).await;
     let before = fs::read_to_string(house.key_file()).unwrap();
     let report = vault.rotate(&actor("root")).await.unwrap();
-    assert_eq!((report.rewrapped, report.retired.len(), report.kept.len()), (2, 1, 0));
+    assert_eq!(
+        (report.rewrapped, report.retired.len(), report.kept.len()),
+        (2, 1, 0)
+    );
     assert!(!report.resumed && report.failed.is_empty());
     assert!(!before.contains(&report.current));
     assert_eq!(keys_in_file(&house), 1);
@@ -49,8 +52,16 @@ async fn rotating_leaves_every_key_open_and_only_the_new_master_key(house: House
     assert_eq!(opens(&afresh, "ann").await, "sk-key-of-ann");
     assert!(audited(&vault).await["credential.rewrap"] >= 2);
     fs::write(house.key_file(), before).unwrap();
-    let error = house.try_open().await.err().expect("the old key file is refused").to_string();
-    assert!(error.contains("master.key") && error.contains(&report.current), "{error}");
+    let error = house
+        .try_open()
+        .await
+        .err()
+        .expect("the old key file is refused")
+        .to_string();
+    assert!(
+        error.contains("master.key") && error.contains(&report.current),
+        "{error}"
+    );
 }
 
 async fn a_running_server_notices_the_new_master_key(house: House) {
@@ -61,7 +72,11 @@ async fn a_running_server_notices_the_new_master_key(house: House) {
         command.rotate(&actor("root")).await.unwrap();
         assert_eq!(opens(&server, "ann").await, "sk-key-of-ann", "round {round}");
         store(&server, &["bob"]).await;
-        assert_eq!(opens(&house.open_for_command().await, "bob").await, "sk-key-of-bob", "round {round}");
+        assert_eq!(
+            opens(&house.open_for_command().await, "bob").await,
+            "sk-key-of-bob",
+            "round {round}"
+        );
     }
     assert_eq!(keys_in_file(&house), 1);
 }
@@ -108,17 +123,28 @@ async fn an_interrupted_rotation_is_finished_by_the_next(house: House) {
     store(&vault, &["ann", "bob", "cem"]).await;
     let old_rows = "CREATE TABLE old AS SELECT * FROM credentials";
     house.execute(old_rows).await;
-    house.execute("CREATE TABLE old_keys AS SELECT * FROM master_keys").await;
+    house
+        .execute("CREATE TABLE old_keys AS SELECT * FROM master_keys")
+        .await;
     let file_before = fs::read_to_string(house.key_file()).unwrap();
     let first = vault.rotate(&actor("root")).await.unwrap();
     // As a kill in the middle leaves it: both keys in file and database, one credential of three rewrapped.
     let merged = merge_key_files(&file_before, &house);
     fs::write(house.key_file(), merged).unwrap();
-    house.execute("INSERT INTO master_keys SELECT * FROM old_keys").await;
-    house.execute("DELETE FROM credentials WHERE owner_id <> 'ann'").await;
-    house.execute("INSERT INTO credentials SELECT * FROM old WHERE owner_id <> 'ann'").await;
+    house
+        .execute("INSERT INTO master_keys SELECT * FROM old_keys")
+        .await;
+    house
+        .execute("DELETE FROM credentials WHERE owner_id <> 'ann'")
+        .await;
+    house
+        .execute("INSERT INTO credentials SELECT * FROM old WHERE owner_id <> 'ann'")
+        .await;
     let command = house.open_for_command().await;
-    assert!(command.check().await.unwrap().is_empty(), "in between, all of them open");
+    assert!(
+        command.check().await.unwrap().is_empty(),
+        "in between, all of them open"
+    );
     let second = command.rotate(&actor("root")).await.unwrap();
     assert!(second.resumed);
     assert_eq!((second.current, second.rewrapped), (first.current, 2));
@@ -137,7 +163,10 @@ fn merge_key_files(before: &str, house: &House) -> String {
         .map(|line| format!("{line}\n"))
         .collect();
     let sum = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
-    let sum: String = sum.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum: String = sum.as_ref()[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("{body}checksum {sum}\n")
 }
 
@@ -165,7 +194,12 @@ async fn a_rotation_killed_before_the_file_was_cleared_is_harmless(house: House)
     let file_before = fs::read_to_string(house.key_file()).unwrap();
     vault.rotate(&actor("root")).await.unwrap();
     fs::write(house.key_file(), merge_key_files(&file_before, &house)).unwrap();
-    let report = house.open_for_command().await.rotate(&actor("root")).await.unwrap();
+    let report = house
+        .open_for_command()
+        .await
+        .rotate(&actor("root"))
+        .await
+        .unwrap();
     assert_eq!((report.retired.len(), keys_in_file(&house)), (2, 1));
     assert!(house.open_for_command().await.check().await.unwrap().is_empty());
 }
@@ -174,25 +208,39 @@ async fn what_does_not_unwrap_is_left_and_its_master_key_kept(house: House) {
     let vault = house.open_for_command().await;
     store(&vault, &["ann", "bob"]).await;
     let mut raw = house.raw().await;
-    let wrapped = raw.bytes("SELECT wrapped_dek FROM credentials WHERE owner_id = 'ann'").await;
+    let wrapped = raw
+        .bytes("SELECT wrapped_dek FROM credentials WHERE owner_id = 'ann'")
+        .await;
     let set = "UPDATE credentials SET wrapped_dek = $1 WHERE owner_id = 'ann'";
     raw.set_bytes(set, &vec![0; wrapped.len()]).await;
     let report = vault.rotate(&actor("root")).await.unwrap();
-    assert_eq!((report.rewrapped, report.failed.len(), keys_in_file(&house)), (1, 1, 2));
+    assert_eq!(
+        (report.rewrapped, report.failed.len(), keys_in_file(&house)),
+        (1, 1, 2)
+    );
     assert_eq!(report.failed[0].owner, user("ann"));
-    assert_eq!(report.kept.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1]);
+    assert_eq!(
+        report.kept.iter().map(|(_, count)| *count).collect::<Vec<_>>(),
+        [1]
+    );
     raw.set_bytes(set, &wrapped).await;
     let report = vault.rotate(&actor("root")).await.unwrap();
     assert!(report.resumed && report.failed.is_empty());
     assert_eq!(keys_in_file(&house), 1);
-    assert_eq!(opens(&house.open_for_command().await, "ann").await, "sk-key-of-ann");
+    assert_eq!(
+        opens(&house.open_for_command().await, "ann").await,
+        "sk-key-of-ann"
+    );
 }
 
 async fn two_rotations_do_not_run_at_once(house: House) {
     let vault = house.open_for_command().await;
     let lock = fs::File::create(house.path("master.key.lock")).unwrap();
     lock.try_lock().unwrap();
-    assert!(matches!(vault.rotate(&actor("root")).await, Err(VaultError::MasterKey(_))));
+    assert!(matches!(
+        vault.rotate(&actor("root")).await,
+        Err(VaultError::MasterKey(_))
+    ));
     drop(lock);
     vault.rotate(&actor("root")).await.unwrap();
 }

@@ -4,10 +4,17 @@ use vault::{Choice, Selection};
 use crate::harness::*;
 use crate::on_both;
 
-on_both!(a_choice_is_kept_changed_and_forgotten, a_choice_that_cannot_be_audited_is_not_made);
+on_both!(
+    a_choice_is_kept_changed_and_forgotten,
+    a_choice_that_cannot_be_audited_is_not_made
+);
 
 fn selection(voice: &str) -> Selection {
-    let choice = Choice { provider: azure(), model: None, voice: Some("en-US-AvaNeural".to_owned()) };
+    let choice = Choice {
+        provider: azure(),
+        model: None,
+        voice: Some("en-US-AvaNeural".to_owned()),
+    };
     Selection {
         provider: elevenlabs(),
         model: Some("eleven_v3".to_owned()),
@@ -20,27 +27,64 @@ async fn a_choice_is_kept_changed_and_forgotten(house: House) {
     let vault = house.open().await;
     let (ann, by) = (user("ann"), actor("ann"));
     assert!(vault.selection(&ann, Operation::Tts).await.unwrap().is_none());
-    assert!(vault.put_selection(&by, &ann, Operation::Tts, &selection("one")).await.unwrap());
-    assert_eq!(*vault.selection(&ann, Operation::Tts).await.unwrap().unwrap(), selection("one"));
+    assert!(
+        vault
+            .put_selection(&by, &ann, Operation::Tts, &selection("one"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        *vault.selection(&ann, Operation::Tts).await.unwrap().unwrap(),
+        selection("one")
+    );
     assert!(vault.cached_selection(&ann, Operation::Tts).is_some());
-    assert!(!vault.put_selection(&by, &ann, Operation::Tts, &selection("two")).await.unwrap());
-    assert_eq!(*vault.selection(&ann, Operation::Tts).await.unwrap().unwrap(), selection("two"));
+    assert!(
+        !vault
+            .put_selection(&by, &ann, Operation::Tts, &selection("two"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        *vault.selection(&ann, Operation::Tts).await.unwrap().unwrap(),
+        selection("two")
+    );
     let read = vault.read_selection(&by, &ann, Operation::Tts).await.unwrap();
     assert_eq!(read, Some(selection("two")));
-    assert_eq!(vault.list_selections(&by, &ann).await.unwrap(), [(Operation::Tts, selection("two"))]);
-    assert!(vault.read_selection(&by, &ann, Operation::Stt).await.unwrap().is_none());
+    assert_eq!(
+        vault.list_selections(&by, &ann).await.unwrap(),
+        [(Operation::Tts, selection("two"))]
+    );
+    assert!(
+        vault
+            .read_selection(&by, &ann, Operation::Stt)
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert!(vault.delete_selection(&by, &ann, Operation::Tts).await.unwrap());
     assert!(!vault.delete_selection(&by, &ann, Operation::Tts).await.unwrap());
     assert!(vault.selection(&ann, Operation::Tts).await.unwrap().is_none());
     let counts: Vec<_> = audited(&vault).await.into_iter().collect();
-    assert_eq!(counts, [("selection.delete", 1), ("selection.read", 3), ("selection.set", 2)]);
+    assert_eq!(
+        counts,
+        [
+            ("selection.delete", 1),
+            ("selection.read", 3),
+            ("selection.set", 2)
+        ]
+    );
 }
 
 async fn a_choice_that_cannot_be_audited_is_not_made(house: House) {
     let vault = house.open().await;
     let (ann, by) = (user("ann"), actor("ann"));
     house.execute("ALTER TABLE audit RENAME TO audit_away").await;
-    assert!(vault.put_selection(&by, &ann, Operation::Tts, &selection("one")).await.is_err());
+    assert!(
+        vault
+            .put_selection(&by, &ann, Operation::Tts, &selection("one"))
+            .await
+            .is_err()
+    );
     house.execute("ALTER TABLE audit_away RENAME TO audit").await;
     assert!(vault.selection(&ann, Operation::Tts).await.unwrap().is_none());
 }

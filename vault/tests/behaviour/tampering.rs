@@ -34,7 +34,10 @@ async fn afresh(house: &House) -> Vault {
 async fn any_changed_byte_keeps_it_closed(house: House) {
     let vault = afresh(&house).await;
     let ann = user("ann");
-    vault.put_credential(&actor("ann"), credential(&ann, KEY)).await.unwrap();
+    vault
+        .put_credential(&actor("ann"), credential(&ann, KEY))
+        .await
+        .unwrap();
     let mut raw = house.raw().await;
     let mut tried = 0;
     for column in ["sealed", "seal_nonce", "wrapped_dek", "wrap_nonce"] {
@@ -49,7 +52,11 @@ async fn any_changed_byte_keeps_it_closed(house: House) {
         }
         for cut in [&whole[1..], &whole[..whole.len() - 1], &[]] {
             raw.set_bytes(&set, cut).await;
-            assert!(opens(&vault, &ann).await.is_err(), "{column} cut to {} bytes", cut.len());
+            assert!(
+                opens(&vault, &ann).await.is_err(),
+                "{column} cut to {} bytes",
+                cut.len()
+            );
         }
         raw.set_bytes(&set, &whole).await;
     }
@@ -60,23 +67,41 @@ async fn any_changed_byte_keeps_it_closed(house: House) {
 async fn a_row_moved_to_another_owner_or_provider_stays_closed(house: House) {
     let vault = house.open().await;
     let (ann, bob) = (user("ann"), user("bob"));
-    vault.put_credential(&actor("ann"), credential(&ann, KEY)).await.unwrap();
+    vault
+        .put_credential(&actor("ann"), credential(&ann, KEY))
+        .await
+        .unwrap();
     for table in ["credentials", "credential_marks"] {
-        house.execute(&format!("UPDATE {table} SET owner_id = 'bob'")).await;
+        house
+            .execute(&format!("UPDATE {table} SET owner_id = 'bob'"))
+            .await;
     }
     assert!(opens(&afresh(&house).await, &bob).await.is_err());
     for table in ["credentials", "credential_marks"] {
-        house.execute(&format!("UPDATE {table} SET owner_id = 'ann', owner_kind = 'team'")).await;
+        house
+            .execute(&format!(
+                "UPDATE {table} SET owner_id = 'ann', owner_kind = 'team'"
+            ))
+            .await;
     }
     let team = Owner::Team(policies::vocabulary::TeamId::new("ann"));
     assert!(opens(&afresh(&house).await, &team).await.is_err());
     for table in ["credentials", "credential_marks"] {
-        house.execute(&format!("UPDATE {table} SET owner_kind = 'user', provider = 'gemini'")).await;
+        house
+            .execute(&format!(
+                "UPDATE {table} SET owner_kind = 'user', provider = 'gemini'"
+            ))
+            .await;
     }
     let gemini = policies::vocabulary::ProviderId::new("gemini");
-    assert!(matches!(afresh(&house).await.credential(&ann, &gemini).await, Err(VaultError::Sealed { .. })));
+    assert!(matches!(
+        afresh(&house).await.credential(&ann, &gemini).await,
+        Err(VaultError::Sealed { .. })
+    ));
     for table in ["credentials", "credential_marks"] {
-        house.execute(&format!("UPDATE {table} SET provider = 'elevenlabs'")).await;
+        house
+            .execute(&format!("UPDATE {table} SET provider = 'elevenlabs'"))
+            .await;
     }
     assert_eq!(opens(&afresh(&house).await, &ann).await.unwrap(), KEY);
 }
@@ -84,10 +109,20 @@ async fn a_row_moved_to_another_owner_or_provider_stays_closed(house: House) {
 async fn swapped_rows_stay_closed(house: House) {
     let vault = afresh(&house).await;
     let (ann, bob) = (user("ann"), user("bob"));
-    vault.put_credential(&actor("ann"), credential(&ann, "sk-key-of-ann")).await.unwrap();
-    vault.put_credential(&actor("bob"), credential(&bob, "sk-key-of-bob")).await.unwrap();
+    vault
+        .put_credential(&actor("ann"), credential(&ann, "sk-key-of-ann"))
+        .await
+        .unwrap();
+    vault
+        .put_credential(&actor("bob"), credential(&bob, "sk-key-of-bob"))
+        .await
+        .unwrap();
     for (from, to) in [("ann", "x"), ("bob", "ann"), ("x", "bob")] {
-        house.execute(&format!("UPDATE credentials SET owner_id = '{to}' WHERE owner_id = '{from}'")).await;
+        house
+            .execute(&format!(
+                "UPDATE credentials SET owner_id = '{to}' WHERE owner_id = '{from}'"
+            ))
+            .await;
     }
     assert!(opens(&vault, &ann).await.is_err());
     assert!(opens(&vault, &bob).await.is_err());
@@ -96,10 +131,18 @@ async fn swapped_rows_stay_closed(house: House) {
 async fn swapped_seals_stay_closed(house: House) {
     let vault = afresh(&house).await;
     let (ann, bob) = (user("ann"), user("bob"));
-    vault.put_credential(&actor("ann"), credential(&ann, "sk-key-of-ann")).await.unwrap();
-    vault.put_credential(&actor("bob"), credential(&bob, "sk-key-of-bob")).await.unwrap();
+    vault
+        .put_credential(&actor("ann"), credential(&ann, "sk-key-of-ann"))
+        .await
+        .unwrap();
+    vault
+        .put_credential(&actor("bob"), credential(&bob, "sk-key-of-bob"))
+        .await
+        .unwrap();
     let copied = |columns: &str| {
-        let from = columns.split(", ").map(|c| format!("(SELECT {c} FROM credentials WHERE owner_id = 'bob')"));
+        let from = columns
+            .split(", ")
+            .map(|c| format!("(SELECT {c} FROM credentials WHERE owner_id = 'bob')"));
         format!(
             "UPDATE credentials SET ({columns}) = ({}) WHERE owner_id = 'ann'",
             from.collect::<Vec<_>>().join(", ")
@@ -107,7 +150,9 @@ async fn swapped_seals_stay_closed(house: House) {
     };
     house.execute(&copied("sealed, seal_nonce")).await;
     assert!(opens(&vault, &ann).await.is_err(), "another's seal");
-    house.execute(&copied("sealed, seal_nonce, wrapped_dek, wrap_nonce")).await;
+    house
+        .execute(&copied("sealed, seal_nonce, wrapped_dek, wrap_nonce"))
+        .await;
     assert!(opens(&vault, &ann).await.is_err(), "another's seal and data key");
     assert_eq!(opens(&vault, &bob).await.unwrap(), "sk-key-of-bob");
 }
@@ -115,23 +160,49 @@ async fn swapped_seals_stay_closed(house: House) {
 async fn an_older_version_put_back_stays_closed(house: House) {
     let vault = afresh(&house).await;
     let ann = user("ann");
-    vault.put_credential(&actor("ann"), credential(&ann, KEY)).await.unwrap();
-    house.execute("CREATE TABLE old AS SELECT * FROM credentials").await;
-    vault.put_credential(&actor("ann"), credential(&ann, "sk-new")).await.unwrap();
-    house.execute("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old").await;
+    vault
+        .put_credential(&actor("ann"), credential(&ann, KEY))
+        .await
+        .unwrap();
+    house
+        .execute("CREATE TABLE old AS SELECT * FROM credentials")
+        .await;
+    vault
+        .put_credential(&actor("ann"), credential(&ann, "sk-new"))
+        .await
+        .unwrap();
+    house
+        .execute("DELETE FROM credentials; INSERT INTO credentials SELECT * FROM old")
+        .await;
     assert!(opens(&vault, &ann).await.unwrap_err().contains("put back"));
     house.execute("UPDATE credentials SET version = 2").await;
-    assert!(opens(&vault, &ann).await.is_err(), "with the version the mark asks for");
+    assert!(
+        opens(&vault, &ann).await.is_err(),
+        "with the version the mark asks for"
+    );
 }
 
 async fn a_deleted_row_put_back_stays_closed(house: House) {
     let vault = afresh(&house).await;
     let ann = user("ann");
-    vault.put_credential(&actor("ann"), credential(&ann, KEY)).await.unwrap();
-    house.execute("CREATE TABLE old AS SELECT * FROM credentials").await;
-    vault.delete_credential(&actor("ann"), &ann, &elevenlabs()).await.unwrap();
+    vault
+        .put_credential(&actor("ann"), credential(&ann, KEY))
+        .await
+        .unwrap();
+    house
+        .execute("CREATE TABLE old AS SELECT * FROM credentials")
+        .await;
+    vault
+        .delete_credential(&actor("ann"), &ann, &elevenlabs())
+        .await
+        .unwrap();
     house.execute("INSERT INTO credentials SELECT * FROM old").await;
-    assert!(opens(&afresh(&house).await, &ann).await.unwrap_err().contains("put back"));
+    assert!(
+        opens(&afresh(&house).await, &ann)
+            .await
+            .unwrap_err()
+            .contains("put back")
+    );
 }
 
 async fn other_hosts_or_settings_keep_it_closed(house: House) {
@@ -139,7 +210,12 @@ async fn other_hosts_or_settings_keep_it_closed(house: House) {
     let ann = user("ann");
     let new = credential_with(&ann, &azure(), KEY, &[("region", "eastus")]);
     vault.put_credential(&actor("ann"), new).await.unwrap();
-    let closed = async || matches!(vault.credential(&ann, &azure()).await, Err(VaultError::Sealed { .. }));
+    let closed = async || {
+        matches!(
+            vault.credential(&ann, &azure()).await,
+            Err(VaultError::Sealed { .. })
+        )
+    };
     for (column, from, to) in [
         ("hosts", "eastus.tts.speech.microsoft.com", "evil.example"),
         ("hosts", "https", "http"),
@@ -155,28 +231,61 @@ async fn other_hosts_or_settings_keep_it_closed(house: House) {
         assert!(closed().await, "{column}: {to} for {from}");
         house.execute(&change(to, from)).await;
     }
-    assert_eq!(vault.credential(&ann, &azure()).await.unwrap().unwrap().secret.expose(), KEY);
+    assert_eq!(
+        vault
+            .credential(&ann, &azure())
+            .await
+            .unwrap()
+            .unwrap()
+            .secret
+            .expose(),
+        KEY
+    );
 }
 
 async fn a_row_that_makes_no_sense_is_named(house: House) {
     let vault = house.open().await;
     let ann = user("ann");
-    let (row, _) = vault.put_credential(&actor("ann"), credential(&ann, KEY)).await.unwrap();
+    let (row, _) = vault
+        .put_credential(&actor("ann"), credential(&ann, KEY))
+        .await
+        .unwrap();
     house.execute("UPDATE credentials SET status = 'splendid'").await;
-    let error = vault.credential(&ann, &elevenlabs()).await.unwrap_err().to_string();
-    assert!(error.contains("credentials") && error.contains(&row.id.to_string()), "{error}");
-    vault.put_credential(&actor("ann"), credential(&ann, "sk-mended")).await.unwrap();
-    assert_eq!(opens(&vault, &ann).await.unwrap(), "sk-mended", "a broken row can be replaced");
+    let error = vault
+        .credential(&ann, &elevenlabs())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("credentials") && error.contains(&row.id.to_string()),
+        "{error}"
+    );
+    vault
+        .put_credential(&actor("ann"), credential(&ann, "sk-mended"))
+        .await
+        .unwrap();
+    assert_eq!(
+        opens(&vault, &ann).await.unwrap(),
+        "sk-mended",
+        "a broken row can be replaced"
+    );
 }
 
 async fn check_finds_what_does_not_open_and_goes_on(house: House) {
     let vault = house.open().await;
     for name in ["ann", "bob", "cem", "dan"] {
-        vault.put_credential(&actor(name), credential(&user(name), KEY)).await.unwrap();
+        vault
+            .put_credential(&actor(name), credential(&user(name), KEY))
+            .await
+            .unwrap();
     }
     assert!(vault.check().await.unwrap().is_empty());
-    house.execute("UPDATE credentials SET status = 'splendid' WHERE owner_id = 'ann'").await;
-    house.execute("UPDATE credentials SET version = 7 WHERE owner_id = 'cem'").await;
+    house
+        .execute("UPDATE credentials SET status = 'splendid' WHERE owner_id = 'ann'")
+        .await;
+    house
+        .execute("UPDATE credentials SET version = 7 WHERE owner_id = 'cem'")
+        .await;
     let findings = vault.check().await.unwrap();
     let mut owners: Vec<_> = findings.iter().map(|finding| finding.owner.to_string()).collect();
     owners.sort();

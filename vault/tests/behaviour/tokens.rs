@@ -44,10 +44,16 @@ async fn a_token_proves_its_user_and_what_it_may(house: House) {
     let caller = vault.token(&hash).await.unwrap().unwrap();
     assert_eq!((caller.user.as_str(), caller.token_id), ("ann", Some(row.id)));
     assert!(caller.may(Scope::Tts) && !caller.may(Scope::Stt) && !caller.is_operator());
-    assert_eq!((caller.teams[0].as_str(), caller.admin_of[0].as_str()), ("red", "blue"));
+    assert_eq!(
+        (caller.teams[0].as_str(), caller.admin_of[0].as_str()),
+        ("red", "blue")
+    );
     assert_eq!(caller.expires_at, row.expires_at);
     assert_eq!(vault.cached_token(&hash).unwrap().unwrap(), caller);
-    let listed = vault.list_tokens(&actor("ann"), &UserId::new("ann"), PageRequest::default()).await.unwrap();
+    let listed = vault
+        .list_tokens(&actor("ann"), &UserId::new("ann"), PageRequest::default())
+        .await
+        .unwrap();
     assert_eq!(listed.items, vec![row]);
 }
 
@@ -67,7 +73,10 @@ async fn a_revoked_token_is_refused_at_once(house: House) {
 
 async fn a_token_expires_also_from_memory(house: House) {
     let vault = house.open().await;
-    let new = NewToken { ttl: Some(TimeDelta::seconds(10)), ..new_token("ann") };
+    let new = NewToken {
+        ttl: Some(TimeDelta::seconds(10)),
+        ..new_token("ann")
+    };
     let (_, plain) = vault.create_token(&actor("ann"), new).await.unwrap();
     assert!(vault.token(&plain.hash()).await.unwrap().is_some());
     house.clock.advance(TimeDelta::seconds(10));
@@ -95,9 +104,19 @@ async fn only_the_hash_finds_a_token(house: House) {
 async fn users_revoke_only_their_own(house: House) {
     let vault = house.open().await;
     let (row, plain) = vault.create_token(&actor("ann"), new_token("ann")).await.unwrap();
-    assert!(!vault.revoke_token(&actor("bob"), row.id, Some(&UserId::new("bob"))).await.unwrap());
+    assert!(
+        !vault
+            .revoke_token(&actor("bob"), row.id, Some(&UserId::new("bob")))
+            .await
+            .unwrap()
+    );
     assert!(vault.token(&plain.hash()).await.unwrap().is_some());
-    assert!(vault.revoke_token(&actor("ann"), row.id, Some(&UserId::new("ann"))).await.unwrap());
+    assert!(
+        vault
+            .revoke_token(&actor("ann"), row.id, Some(&UserId::new("ann")))
+            .await
+            .unwrap()
+    );
 }
 
 async fn pages_hold_every_token_once(house: House) {
@@ -110,15 +129,24 @@ async fn pages_hold_every_token_once(house: House) {
     }
     vault.create_token(&actor("bob"), new_token("bob")).await.unwrap();
     let mut seen = Vec::new();
-    let mut page = PageRequest { cursor: None, limit: 4 };
+    let mut page = PageRequest {
+        cursor: None,
+        limit: 4,
+    };
     loop {
-        let listed = vault.list_tokens(&actor("ann"), &UserId::new("ann"), page.clone()).await.unwrap();
+        let listed = vault
+            .list_tokens(&actor("ann"), &UserId::new("ann"), page.clone())
+            .await
+            .unwrap();
         seen.extend(listed.items.iter().map(|row| (row.created_at, row.id)));
         let Some(next) = listed.next else { break };
         page.cursor = Some(next);
     }
     assert_eq!(seen.len(), 23);
-    assert!(seen.windows(2).all(|pair| pair[0] > pair[1]), "newest first, none twice");
+    assert!(
+        seen.windows(2).all(|pair| pair[0] > pair[1]),
+        "newest first, none twice"
+    );
 }
 
 async fn the_last_use_is_noted_by_the_minute(house: House) {
@@ -130,6 +158,11 @@ async fn the_last_use_is_noted_by_the_minute(house: House) {
     }
     vault.close().await;
     let vault = house.open_for_command().await;
-    let row = vault.list_tokens(&actor("ann"), &ann, PageRequest::default()).await.unwrap().items.remove(0);
+    let row = vault
+        .list_tokens(&actor("ann"), &ann, PageRequest::default())
+        .await
+        .unwrap()
+        .items
+        .remove(0);
     assert_eq!(row.last_used_at, Some(row.created_at));
 }
