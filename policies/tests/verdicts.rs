@@ -45,6 +45,12 @@ fn elevenlabs() {
                 r#"{"detail":{"status":"detected_unusual_activity"}}"#,
                 Verdict::Blocked,
             ),
+            (401, r#"{"detail":"Invalid API key"}"#, Verdict::Invalid),
+            (
+                401,
+                r#"{"detail":[{"code":"invalid_api_key"}]}"#,
+                Verdict::Invalid,
+            ),
             (401, r#"{"detail":"Unauthorized"}"#, Verdict::Caller),
             (
                 401,

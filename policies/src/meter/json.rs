@@ -1,8 +1,8 @@
 //! Numbers, short texts and lengths of strings out of a JSON document that passes in chunks.
 //!
 //! Nothing of the document is kept but the values asked for: memory grows with nesting, up to a cap. What
-//! no pointer leads to is skipped at the speed of a byte search. A document that is not JSON, or nested too
-//! deeply, ends the reading; what was read until then stands.
+//! no pointer leads to is skipped at the speed of a byte search, and so is what is nested too deeply. A
+//! document that is not JSON ends the reading; what was read until then stands.
 
 use crate::descriptor::{Pointer, Step};
 
@@ -51,6 +51,8 @@ pub(super) struct JsonScanner {
     /// The key, text or number that is being read.
     short: Vec<u8>,
     too_long: bool,
+    /// Brackets open below the deepest frame.
+    too_deep: u64,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,8 @@ enum State {
     InWord,
     /// A comma, or the end of what is open.
     After,
+    /// Nested too deeply to be told apart.
+    Deep,
     Broken,
 }
 
@@ -89,6 +93,7 @@ impl JsonScanner {
             string: StringReader::default(),
             short: Vec::with_capacity(LONGEST),
             too_long: false,
+            too_deep: 0,
         };
         scanner.restart();
         scanner
@@ -101,6 +106,7 @@ impl JsonScanner {
     /// Begins another document; later values replace earlier ones.
     pub fn restart(&mut self) {
         self.frames.clear();
+        self.too_deep = 0;
         self.state = State::Value;
         self.wanted = Wanted::MAX >> (Wanted::BITS as usize - self.wants.len().max(1));
     }
@@ -110,6 +116,7 @@ impl JsonScanner {
             let taken = match self.state {
                 State::Broken => return,
                 State::Skipping => self.skip(bytes),
+                State::Deep => self.pass_deep(byte),
                 State::InKey | State::InText => self.read_string(bytes),
                 State::InWord => self.read_word(bytes),
                 _ if byte.is_ascii_whitespace() => 1,
@@ -142,7 +149,8 @@ impl JsonScanner {
 
     fn open(&mut self, is_list: bool) {
         if self.frames.len() == DEEPEST {
-            self.state = State::Broken;
+            self.too_deep = 1;
+            self.state = State::Deep;
             return;
         }
         self.frames.push(Frame {
@@ -153,6 +161,21 @@ impl JsonScanner {
         if is_list {
             self.wanted = self.leading_on(|step| *step == Step::Any);
         }
+    }
+
+    fn pass_deep(&mut self, byte: u8) -> usize {
+        match byte {
+            b'"' => self.begin_string(State::Skipping),
+            b'{' | b'[' => self.too_deep += 1,
+            b'}' | b']' => {
+                self.too_deep -= 1;
+                if self.too_deep == 0 {
+                    self.state = State::After;
+                }
+            }
+            _ => {}
+        }
+        1
     }
 
     fn close(&mut self, byte: u8) -> usize {
@@ -243,7 +266,11 @@ impl JsonScanner {
                 at + 1
             }
             Some(at) => {
-                self.state = State::After;
+                self.state = if self.too_deep > 0 {
+                    State::Deep
+                } else {
+                    State::After
+                };
                 at + 1
             }
         }
@@ -494,6 +521,12 @@ mod tests {
             let found = scan(document, &[("/text", Take::Length)], 3);
             assert!(found[0].length.unwrap_or(1) == 1, "{document}");
         }
+        let nested = format!(
+            r#"{{"x":{}"]"{},"text":"abc"}}"#,
+            "[".repeat(100),
+            "]".repeat(100)
+        );
+        assert_eq!(scan(&nested, &[("/text", Take::Length)], 3)[0].length, Some(3));
         let deep = "[".repeat(100_000);
         assert_eq!(scan(&deep, &[("/text", Take::Text)], 1000)[0], Found::default());
     }
