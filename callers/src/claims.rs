@@ -40,12 +40,20 @@ pub fn caller(claims: &Claims, settings: &IssuerSettings) -> Result<Caller, &'st
     };
     let prefixed = |name: &str| format!("{}{name}", settings.user_prefix);
     let names = |claim: &str| list(find(claims, claim)).unwrap_or_default();
-    let teams = |claim: &str| names(claim).into_iter().map(|team| TeamId::new(prefixed(team))).collect();
+    let teams = |claim: &str| {
+        names(claim)
+            .into_iter()
+            .map(|team| TeamId::new(prefixed(team)))
+            .collect()
+    };
     Ok(Caller {
         user: UserId::new(prefixed(user)),
         teams: teams(&settings.teams_claim),
         admin_of: teams(&settings.team_admin_claim),
-        roles: names(&settings.roles_claim).into_iter().map(str::to_owned).collect(),
+        roles: names(&settings.roles_claim)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         scopes: None,
         token_id: None,
         expires_at: Some(expiry(claims, settings)?),
@@ -56,7 +64,8 @@ pub fn caller(claims: &Claims, settings: &IssuerSettings) -> Result<Caller, &'st
 fn expiry(claims: &Claims, settings: &IssuerSettings) -> Result<DateTime<Utc>, &'static str> {
     let end = claims.get("exp").ok_or("exp is missing")?;
     let end = instant(end).ok_or("exp is not a time")?;
-    end.checked_add_signed(leeway(settings)).ok_or("exp is not a time")
+    end.checked_add_signed(leeway(settings))
+        .ok_or("exp is not a time")
 }
 
 fn leeway(settings: &IssuerSettings) -> TimeDelta {
@@ -88,5 +97,6 @@ fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
         return Some(value);
     }
     let (first, rest) = name.split_once('.')?;
-    rest.split('.').try_fold(claims.get(first)?, |value, key| value.as_object()?.get(key))
+    rest.split('.')
+        .try_fold(claims.get(first)?, |value, key| value.as_object()?.get(key))
 }

@@ -84,7 +84,10 @@ impl Issuer {
                 other.settings.issuer == settings.issuer && other.settings.audience == settings.audience
             };
             if issuers.iter().find(twice).is_some() {
-                return Err(CallersError::Twice { issuer: settings.issuer, audience: settings.audience });
+                return Err(CallersError::Twice {
+                    issuer: settings.issuer,
+                    audience: settings.audience,
+                });
             }
             issuers.push(Self::new(settings, former)?);
         }
@@ -101,7 +104,11 @@ impl Issuer {
                 Keys::Fixed(public_key(&settings.issuer, path, algorithms[0].family())?)
             }
         };
-        Ok(Self { settings, algorithms, keys })
+        Ok(Self {
+            settings,
+            algorithms,
+            keys,
+        })
     }
 
     pub fn name(&self) -> &str {
@@ -123,15 +130,17 @@ impl Issuer {
             Keys::Fetched(jwks) => {
                 let key_id = unverified.key_id.as_deref();
                 match jwks.candidates(key_id, unverified.algorithm, fetcher).await {
-                    Candidates::Keys(keys) => {
-                        keys.iter().find_map(|key| confirmed(token, key, unverified.algorithm))
-                    }
+                    Candidates::Keys(keys) => keys
+                        .iter()
+                        .find_map(|key| confirmed(token, key, unverified.algorithm)),
                     Candidates::None => return Verdict::Refused("no key of the issuer fits it"),
                     Candidates::Unavailable(cause) => return Verdict::Unsure(cause),
                 }
             }
         };
-        let Some(claims) = claims else { return Verdict::Refused("its signature is wrong") };
+        let Some(claims) = claims else {
+            return Verdict::Refused("its signature is wrong");
+        };
         match claims::check(&claims, &self.settings, now)
             .and_then(|()| claims::caller(&claims, &self.settings))
         {
@@ -160,7 +169,11 @@ impl Unverified {
             return Err("it demands an extension that is not known here");
         }
         let algorithm = Algorithm::from_str(&header.alg).map_err(|_| "its algorithm is not known")?;
-        Ok(Self { issuer: body.iss, algorithm, key_id: header.kid })
+        Ok(Self {
+            issuer: body.iss,
+            algorithm,
+            key_id: header.kid,
+        })
     }
 }
 
@@ -178,7 +191,9 @@ fn confirmed(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Cla
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;
-    jsonwebtoken::decode::<Claims>(token, key, &validation).ok().map(|token| token.claims)
+    jsonwebtoken::decode::<Claims>(token, key, &validation)
+        .ok()
+        .map(|token| token.claims)
 }
 
 fn pinned(settings: &IssuerSettings) -> Result<Vec<Algorithm>, CallersError> {
@@ -188,8 +203,10 @@ fn pinned(settings: &IssuerSettings) -> Result<Vec<Algorithm>, CallersError> {
     }
     let mut algorithms = Vec::with_capacity(settings.algorithms.len());
     for name in &settings.algorithms {
-        let algorithm = Algorithm::from_str(name)
-            .map_err(|_| CallersError::UnknownAlgorithm { issuer: issuer(), algorithm: name.clone() })?;
+        let algorithm = Algorithm::from_str(name).map_err(|_| CallersError::UnknownAlgorithm {
+            issuer: issuer(),
+            algorithm: name.clone(),
+        })?;
         let symmetric = algorithm.family() == AlgorithmFamily::Hmac;
         let (fits, key) = match &settings.key {
             IssuerKey::SecretFile(_) => (symmetric, "secret_file"),
@@ -201,7 +218,11 @@ fn pinned(settings: &IssuerSettings) -> Result<Vec<Algorithm>, CallersError> {
             }
         };
         if !fits {
-            return Err(CallersError::AlgorithmAndKey { issuer: issuer(), algorithm: name.clone(), key });
+            return Err(CallersError::AlgorithmAndKey {
+                issuer: issuer(),
+                algorithm: name.clone(),
+                key,
+            });
         }
         algorithms.push(algorithm);
     }
@@ -219,11 +240,13 @@ fn fetched(url: &Url, former: &[Issuer]) -> Arc<Jwks> {
 }
 
 fn read(issuer: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, CallersError> {
-    std::fs::read(path).map(Zeroizing::new).map_err(|source| CallersError::KeyFile {
-        issuer: issuer.to_owned(),
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|source| CallersError::KeyFile {
+            issuer: issuer.to_owned(),
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn secret(issuer: &str, path: &Path) -> Result<DecodingKey, CallersError> {
@@ -232,10 +255,18 @@ fn secret(issuer: &str, path: &Path) -> Result<DecodingKey, CallersError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
         let (issuer, path) = (issuer.to_owned(), path.to_owned());
-        return Err(CallersError::Key { issuer, path, reason: "the secret is empty".into() });
+        return Err(CallersError::Key {
+            issuer,
+            path,
+            reason: "the secret is empty".into(),
+        });
     }
     if line.len() < 32 {
-        tracing::warn!(issuer, bytes = line.len(), "the secret is short enough to be guessed; use 32 bytes");
+        tracing::warn!(
+            issuer,
+            bytes = line.len(),
+            "the secret is short enough to be guessed; use 32 bytes"
+        );
     }
     Ok(DecodingKey::from_secret(line))
 }

@@ -64,14 +64,26 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
         let stays = first.is_some_and(|first| {
             first.host_str() == attempt.url().host_str() && first.scheme() == attempt.url().scheme()
         });
-        if stays && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+        if stays && attempt.previous().len() <= MAX_REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
     });
-    reqwest::Client::builder().redirect(same_host).timeout(FETCH_TIME).connect_timeout(FETCH_TIME).build()
+    reqwest::Client::builder()
+        .redirect(same_host)
+        .timeout(FETCH_TIME)
+        .connect_timeout(FETCH_TIME)
+        .build()
 }
 
 impl Jwks {
     pub fn new(url: Url) -> Self {
-        Self { url, current: RwLock::new(None), fetching: Mutex::new(Attempts::default()) }
+        Self {
+            url,
+            current: RwLock::new(None),
+            fetching: Mutex::new(Attempts::default()),
+        }
     }
 
     pub fn url(&self) -> &Url {
@@ -126,7 +138,11 @@ impl Jwks {
             let failed = attempts.failures > 0;
             let wait = if failed { backoff(attempts.failures) } else { pause };
             if last.elapsed() < wait {
-                return if failed { Err(attempts.last_error.clone()) } else { Ok(()) };
+                return if failed {
+                    Err(attempts.last_error.clone())
+                } else {
+                    Ok(())
+                };
             }
         }
         let outcome = fetch(fetcher, &self.url).await;
@@ -134,7 +150,10 @@ impl Jwks {
         match outcome {
             Ok(keys) => {
                 attempts.failures = 0;
-                *self.current.write() = Some(Arc::new(KeySet { keys, fetched: Instant::now() }));
+                *self.current.write() = Some(Arc::new(KeySet {
+                    keys,
+                    fetched: Instant::now(),
+                }));
                 Ok(())
             }
             Err(error) => {
@@ -154,7 +173,9 @@ fn backoff(failures: u32) -> Duration {
 impl KeySet {
     /// A token that names no key is tried against all that fit, which are few.
     fn fitting(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
-        let named = |key: &&Key| id.is_none() || key.id.as_deref() == id || (self.keys.len() == 1 && key.id.is_none());
+        let named = |key: &&Key| {
+            id.is_none() || key.id.as_deref() == id || (self.keys.len() == 1 && key.id.is_none())
+        };
         self.keys
             .iter()
             .filter(named)
@@ -183,14 +204,23 @@ async fn fetch(fetcher: &reqwest::Client, url: &Url) -> Result<Vec<Key>, String>
     let document: Document =
         serde_json::from_slice(&body).map_err(|e| format!("the answer is not a key set: {e}"))?;
     let keys: Vec<Key> = document.keys.into_iter().filter_map(usable).collect();
-    if keys.is_empty() { Err("the key set holds no usable key".into()) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err("the key set holds no usable key".into())
+    } else {
+        Ok(keys)
+    }
 }
 
 /// Key sets may hold keys for other purposes; these are passed over, not an error. A symmetric key
 /// in a public document is never used.
 fn usable(value: serde_json::Value) -> Option<Key> {
     let jwk: Jwk = serde_json::from_value(value).ok()?;
-    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
+    if jwk
+        .common
+        .public_key_use
+        .as_ref()
+        .is_some_and(|usage| *usage != PublicKeyUse::Signature)
+    {
         return None;
     }
     let key = DecodingKey::from_jwk(&jwk).ok()?;
@@ -206,7 +236,11 @@ fn usable(value: serde_json::Value) -> Option<Key> {
     if let Some(only) = jwk.common.key_algorithm {
         algorithms.retain(|algorithm| format!("{algorithm:?}") == only.to_string());
     }
-    Some(Key { id: jwk.common.key_id, algorithms, key })
+    Some(Key {
+        id: jwk.common.key_id,
+        algorithms,
+        key,
+    })
 }
 
 /// reqwest's own message leaves out why.

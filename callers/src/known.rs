@@ -43,8 +43,14 @@ pub struct Known {
 
 impl Known {
     pub fn new() -> Self {
-        let entries = Cache::builder().max_capacity(MAX_ENTRIES).time_to_live(MAX_AGE).build();
-        Self { entries, generation: AtomicU64::new(0) }
+        let entries = Cache::builder()
+            .max_capacity(MAX_ENTRIES)
+            .time_to_live(MAX_AGE)
+            .build();
+        Self {
+            entries,
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// `Some(None)`: known to be refused.
@@ -57,11 +63,25 @@ impl Known {
     /// `generation` is the one read before verification began.
     pub fn accept(&self, token: Fingerprint, generation: u64, caller: Arc<Caller>) {
         let until = caller.expires_at;
-        self.entries.insert(token, Entry { generation, caller: Some(caller), until });
+        self.entries.insert(
+            token,
+            Entry {
+                generation,
+                caller: Some(caller),
+                until,
+            },
+        );
     }
 
     pub fn refuse(&self, token: Fingerprint, generation: u64, now: DateTime<Utc>) {
-        self.entries.insert(token, Entry { generation, caller: None, until: Some(now + REFUSED_FOR) });
+        self.entries.insert(
+            token,
+            Entry {
+                generation,
+                caller: None,
+                until: Some(now + REFUSED_FOR),
+            },
+        );
     }
 
     pub fn generation(&self) -> u64 {

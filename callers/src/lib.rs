@@ -34,11 +34,24 @@ pub enum CallersError {
     #[error("issuer {issuer}: no algorithm is given")]
     NoAlgorithm { issuer: String },
     #[error("issuer {issuer}: algorithm {algorithm} does not fit {key}")]
-    AlgorithmAndKey { issuer: String, algorithm: String, key: &'static str },
+    AlgorithmAndKey {
+        issuer: String,
+        algorithm: String,
+        key: &'static str,
+    },
     #[error("issuer {issuer}: reading {path}")]
-    KeyFile { issuer: String, path: PathBuf, #[source] source: std::io::Error },
+    KeyFile {
+        issuer: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("issuer {issuer}: {path} holds no usable key: {reason}")]
-    Key { issuer: String, path: PathBuf, reason: String },
+    Key {
+        issuer: String,
+        path: PathBuf,
+        reason: String,
+    },
     #[error("issuer {issuer} with audience {audience} is configured twice")]
     Twice { issuer: String, audience: String },
     #[error("building the client that fetches keys")]
@@ -67,7 +80,14 @@ impl Callers {
     ) -> Result<Self, CallersError> {
         let fetcher = jwks::client()?;
         let issuers = RwLock::new(Arc::new(Issuer::all(issuers, &[])?));
-        Ok(Self(Arc::new(Shared { issuers, known: Known::new(), vault, app, clock, fetcher })))
+        Ok(Self(Arc::new(Shared {
+            issuers,
+            known: Known::new(),
+            vault,
+            app,
+            clock,
+            fetcher,
+        })))
     }
 
     /// Replaces the issuers. What was verified under the old ones is forgotten; keys fetched from an
@@ -108,7 +128,12 @@ impl Callers {
         }
         let shared = self.0.clone();
         let tokens: Vec<_> = presented.iter().take(MAX_PRESENTED).cloned().collect();
-        match self.0.app.spawn(async move { shared.examine(&tokens).await }).await {
+        match self
+            .0
+            .app
+            .spawn(async move { shared.examine(&tokens).await })
+            .await
+        {
             Ok(answer) => answer,
             Err(stopped) => Err(unsure(stopped.to_string())),
         }
@@ -168,7 +193,10 @@ impl Shared {
         let issuers = self.issuers.read().clone();
         let mut last = Verdict::Refused("its issuer is not configured");
         for issuer in issuers.iter().filter(|issuer| issuer.name() == unverified.issuer) {
-            match issuer.verify(token.expose(), &unverified, self.clock.now(), &self.fetcher).await {
+            match issuer
+                .verify(token.expose(), &unverified, self.clock.now(), &self.fetcher)
+                .await
+            {
                 Verdict::Refused(cause) => last = Verdict::Refused(cause),
                 decided => return decided,
             }
@@ -192,7 +220,10 @@ fn unauthenticated(nothing_presented: bool) -> Refusal {
 }
 
 fn unsure(cause: String) -> Refusal {
-    Refusal::new(Code::Overloaded, "the access token cannot be checked at the moment")
-        .because(cause)
-        .retry_after(2)
+    Refusal::new(
+        Code::Overloaded,
+        "the access token cannot be checked at the moment",
+    )
+    .because(cause)
+    .retry_after(2)
 }

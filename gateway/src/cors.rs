@@ -38,7 +38,11 @@ impl Cors {
             }
             HeaderValue::from_str(&parsed.to_string()).map_err(|_| refused())
         };
-        origins.iter().map(parse).collect::<Result<_, _>>().map(Cors::Listed)
+        origins
+            .iter()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(Cors::Listed)
     }
 
     pub fn admit(&self, head: &RequestHeader) -> Option<Admitted> {
@@ -76,6 +80,10 @@ pub fn preflight(head: &RequestHeader) -> Reply {
     if let Some(asked) = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
         put(&mut reply.head, ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
     }
-    put(&mut reply.head, ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    put(
+        &mut reply.head,
+        ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("600"),
+    );
     reply
 }

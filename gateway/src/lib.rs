@@ -56,11 +56,19 @@ pub struct GatewaySettings {
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error("binding {address}")]
-    Bind { address: SocketAddr, #[source] source: std::io::Error },
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("reading {path}: {reason}")]
     File { path: PathBuf, reason: String },
     #[error("the certificate {cert} and the key {key} do not make a pair: {reason}")]
-    Certificate { cert: PathBuf, key: PathBuf, reason: String },
+    Certificate {
+        cert: PathBuf,
+        key: PathBuf,
+        reason: String,
+    },
     #[error("preparing the listener's TLS: {0}")]
     Tls(String),
     #[error("gathering the roots that providers' certificates are checked against")]

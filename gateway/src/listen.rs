@@ -43,7 +43,10 @@ impl ServerApp for Front {
         }
         if PREFACE.starts_with(&received[..received.len().min(PREFACE.len())]) {
             let begun = Instant::now() + gateway.limits.head_timeout;
-            if !timeout_at(begun, whole_preface(&mut stream, &mut received)).await.unwrap_or(false) {
+            if !timeout_at(begun, whole_preface(&mut stream, &mut received))
+                .await
+                .unwrap_or(false)
+            {
                 return None;
             }
             if received.starts_with(PREFACE) {
@@ -78,7 +81,9 @@ async fn converse(gateway: &Gateway, mut stream: Stream, mut received: BytesMut,
         if gateway.serve(&mut session, draining).await == After::Cut {
             return;
         }
-        let Ok(Some(reusable)) = session.finish().await else { return };
+        let Ok(Some(reusable)) = session.finish().await else {
+            return;
+        };
         let (kept, pipelined) = reusable.into_parts();
         stream = kept;
         received = pipelined.unwrap_or_default();
@@ -116,7 +121,9 @@ fn rewound(stream: Stream, received: &[u8]) -> Option<Stream> {
 async fn read_head(gateway: &Gateway, session: &mut ServerSession, received: BytesMut) -> bool {
     session.set_read_timeout(None);
     session.set_total_drain_timeout(Some(DRAIN_TIME));
-    let ServerSession::H1(connection) = session else { return false };
+    let ServerSession::H1(connection) = session else {
+        return false;
+    };
     connection.set_pipelining_enabled(true);
     connection.set_pipelined_prefix(received);
     let (message, cause) = match timeout(gateway.limits.head_timeout, connection.read_request()).await {
@@ -124,7 +131,10 @@ async fn read_head(gateway: &Gateway, session: &mut ServerSession, received: Byt
         Ok(Ok(Some(_))) => ("the request head is too large", None),
         Ok(Ok(None)) => return false,
         // The error quotes what was received, which may hold a token.
-        Ok(Err(error)) => ("the request head is malformed", Some(error.etype().as_str().to_owned())),
+        Ok(Err(error)) => (
+            "the request head is malformed",
+            Some(error.etype().as_str().to_owned()),
+        ),
         Err(_) => ("the request head did not arrive in time", None),
     };
     gateway.refuse_head(session, message, cause).await;

@@ -104,7 +104,13 @@ impl Gateway {
         admit(grant, &head.headers, self.limits.max_body_bytes, &self.in_flight)
     }
 
-    async fn exchange(&self, session: &mut ServerSession, call: &Call, permit: Permit, marks: Marks) -> After {
+    async fn exchange(
+        &self,
+        session: &mut ServerSession,
+        call: &Call,
+        permit: Permit,
+        marks: Marks,
+    ) -> After {
         let provider = permit.grant.provider();
         let _active = self.meters.active(&provider.id);
         let headers = &session.req_header().headers;
@@ -137,7 +143,13 @@ impl Gateway {
         }
     }
 
-    async fn refuse(&self, session: &mut ServerSession, seen: &Seen, refusal: &Refusal, marks: &Marks) -> After {
+    async fn refuse(
+        &self,
+        session: &mut ServerSession,
+        seen: &Seen,
+        refusal: &Refusal,
+        marks: &Marks,
+    ) -> After {
         let mut reply = Reply::refusal(refusal, seen.dialect, seen.operation, &self.limits.public_url);
         marks.put(&mut reply.head);
         let bodiless = is_bodiless(&session.req_header().method);
@@ -146,7 +158,12 @@ impl Gateway {
 
     /// Refuses a head that could not be read; there is no request to speak of, so nothing is recorded but
     /// a log line.
-    pub async fn refuse_head(&self, session: &mut ServerSession, message: &'static str, cause: Option<String>) {
+    pub async fn refuse_head(
+        &self,
+        session: &mut ServerSession,
+        message: &'static str,
+        cause: Option<String>,
+    ) {
         let call = Call::begin(Method::GET, peer_ip(session));
         let mut refusal = Refusal::new(Code::InvalidRequest, message);
         refusal.cause = cause;
@@ -204,7 +221,10 @@ impl Gateway {
 
     async fn is_ready(&self) -> bool {
         let vault = self.vault.clone();
-        self.app.spawn(async move { vault.ready().await }).await.unwrap_or(false)
+        self.app
+            .spawn(async move { vault.ready().await })
+            .await
+            .unwrap_or(false)
     }
 }
 

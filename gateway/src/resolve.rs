@@ -45,7 +45,10 @@ pub struct Addresses(Arc<RwLock<HashMap<Key, Arc<Known>>>>);
 impl Addresses {
     /// The peer to connect to, with `connect` as its limit.
     pub async fn peer(&self, origin: &Arc<Origin>, connect: Duration) -> Result<Arc<HttpPeer>, String> {
-        let key = Key { origin: origin.clone(), connect };
+        let key = Key {
+            origin: origin.clone(),
+            connect,
+        };
         let known = self.0.read().get(&key).cloned();
         let Some(known) = known else {
             let addresses = look_up(origin).await?;
@@ -59,7 +62,10 @@ impl Addresses {
 
     /// `peer` could not be connected to: the next address of the name, when there is another.
     pub fn next(&self, origin: &Arc<Origin>, connect: Duration, peer: &HttpPeer) -> Option<Arc<HttpPeer>> {
-        let key = Key { origin: origin.clone(), connect };
+        let key = Key {
+            origin: origin.clone(),
+            connect,
+        };
         let known = self.0.read().get(&key).cloned()?;
         let failed = peer._address.as_inet()?;
         let at = known.addresses.iter().position(|address| address == failed)?;
@@ -84,7 +90,9 @@ impl Addresses {
     }
 
     fn learn(&self, key: Key, addresses: Vec<SocketAddr>, prefer: Option<SocketAddr>) -> Arc<HttpPeer> {
-        let address = prefer.filter(|address| addresses.contains(address)).unwrap_or(addresses[0]);
+        let address = prefer
+            .filter(|address| addresses.contains(address))
+            .unwrap_or(addresses[0]);
         let peer = Arc::new(peer(&key.origin, address, key.connect));
         let known = Known {
             addresses,
@@ -113,12 +121,20 @@ async fn look_up(origin: &Origin) -> Result<Vec<SocketAddr>, String> {
         Err(_) => return Err(format!("looking up {bare}: no answer in time")),
     };
     found.dedup();
-    if found.is_empty() { Err(format!("looking up {bare}: it has no address")) } else { Ok(found) }
+    if found.is_empty() {
+        Err(format!("looking up {bare}: it has no address"))
+    } else {
+        Ok(found)
+    }
 }
 
 /// The name is always sent as SNI, without which the certificate would not be checked.
 fn peer(origin: &Origin, address: SocketAddr, connect: Duration) -> HttpPeer {
-    let name = origin.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = origin
+        .host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let mut peer = HttpPeer::new(address, origin.https, name);
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);

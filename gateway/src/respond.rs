@@ -33,7 +33,12 @@ impl Marks {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         let text = request.hyphenated().encode_lower(&mut text);
         let request_id = HeaderValue::from_str(text).expect("a UUID is visible ASCII");
-        Self { request_id, provider: None, credential: None, cors }
+        Self {
+            request_id,
+            provider: None,
+            credential: None,
+            cors,
+        }
     }
 
     pub fn resolved(&mut self, provider: &ProviderId, credential: Option<CredentialSource>) {
@@ -47,7 +52,11 @@ impl Marks {
             put(head, HeaderName::from_static(PROVIDER), provider.clone());
         }
         if let Some(source) = self.credential {
-            put(head, HeaderName::from_static(CREDENTIAL), HeaderValue::from_static(source.as_str()));
+            put(
+                head,
+                HeaderName::from_static(CREDENTIAL),
+                HeaderValue::from_static(source.as_str()),
+            );
         }
         if let Some(cors) = &self.cors {
             cors.put(head);
@@ -69,7 +78,11 @@ pub fn mark_error(
     operation: Operation,
     public_url: &str,
 ) {
-    put(head, HeaderName::from_static(ERROR), HeaderValue::from_static(code.as_str()));
+    put(
+        head,
+        HeaderName::from_static(ERROR),
+        HeaderValue::from_static(code.as_str()),
+    );
     if let Some(url) = setup_url(code, Some(provider), Some(operation), public_url)
         && let Ok(url) = HeaderValue::from_str(&url)
     {
@@ -119,7 +132,11 @@ impl Reply {
         let url = setup_url(code, refusal.provider.as_ref(), operation, public_url);
         let (content_type, body) = error_body(dialect, code, &refusal.message, refusal.param, url.as_deref());
         let mut reply = Self::new(code.status(), content_type, body);
-        put(&mut reply.head, HeaderName::from_static(ERROR), HeaderValue::from_static(code.as_str()));
+        put(
+            &mut reply.head,
+            HeaderName::from_static(ERROR),
+            HeaderValue::from_static(code.as_str()),
+        );
         if let Some(url) = url.and_then(|url| HeaderValue::from_str(&url).ok()) {
             put(&mut reply.head, HeaderName::from_static(SETUP_URL), url);
         }

@@ -35,7 +35,10 @@ use crate::{GatewaySettings, StartError};
 /// Connections to providers kept for reuse, over all of them. Each costs a socket and some 10 KiB.
 const POOLED: usize = 1024;
 /// Reads go straight to where they are parsed; writes gather until the gateway waits.
-const BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(0), write: Some(8 * 1024) };
+const BUFFERS: L4BufferSettings = L4BufferSettings {
+    read: Some(0),
+    write: Some(8 * 1024),
+};
 const H2_IDLE: Duration = Duration::from_secs(75);
 /// For the last frames of connections whose calls have ended.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -66,12 +69,19 @@ pub fn start(
     registry: &prometheus::Registry,
 ) -> Result<Running, StartError> {
     // pingora would install another provider if none were there.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
     let workers = match settings.workers {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         workers => workers,
     };
-    let cert = settings.tls.as_ref().map(LiveCert::load).transpose()?.map(Arc::new);
+    let cert = settings
+        .tls
+        .as_ref()
+        .map(LiveCert::load)
+        .transpose()?
+        .map(Arc::new);
     let gateway = Arc::new(gateway(&settings, providers, vault, callers, app, registry)?);
     let (socket, address) = bind(settings.listen)?;
     let (stop, stopping) = watch::channel(false);
@@ -79,7 +89,14 @@ pub fn start(
         .map(|_| listener(&socket, address, gateway.clone(), cert.clone(), stopping.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     let (workers, listening) = Workers::start(listeners).map_err(StartError::Threads)?;
-    Ok(Running { address, gateway, cert, stop, listening, workers })
+    Ok(Running {
+        address,
+        gateway,
+        cert,
+        stop,
+        listening,
+        workers,
+    })
 }
 
 fn gateway(
@@ -119,7 +136,9 @@ fn gateway(
 fn connector(settings: &GatewaySettings) -> Result<Connector, StartError> {
     let roots = settings.ca_file.as_deref().map(tls::roots).transpose()?;
     let mut options = ConnectorOptions::new(POOLED);
-    options.ca_file = roots.as_ref().map(|file| file.path().to_string_lossy().into_owned());
+    options.ca_file = roots
+        .as_ref()
+        .map(|file| file.path().to_string_lossy().into_owned());
     Ok(Connector::new(Some(options)))
 }
 
@@ -140,7 +159,9 @@ fn listener(
     cert: Option<Arc<LiveCert>>,
     stopping: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
-    let socket = socket.try_clone().map_err(|source| StartError::Bind { address, source })?;
+    let socket = socket
+        .try_clone()
+        .map_err(|source| StartError::Bind { address, source })?;
     let mut endpoint = ListenerConfig::tcp(address.to_string()).l4_buffer(BUFFERS);
     if let Some(cert) = cert {
         endpoint = endpoint.tls(tls::listener(cert)?);
@@ -198,7 +219,10 @@ impl Running {
     async fn let_calls_end(&self, end: Instant) {
         loop {
             if timeout_at(end, self.gateway.in_flight.none_left()).await.is_err() {
-                tracing::warn!(calls = self.in_flight(), "calls are cut off at the drain deadline");
+                tracing::warn!(
+                    calls = self.in_flight(),
+                    "calls are cut off at the drain deadline"
+                );
                 return;
             }
             let farewell = (Instant::now() + FAREWELL).min(end);

@@ -32,7 +32,12 @@ pub struct Socket {
 
 impl Socket {
     pub fn new(inner: Stream, write_limit: Duration) -> Self {
-        Self { inner, unflushed: false, write_limit, stall: None }
+        Self {
+            inner,
+            unflushed: false,
+            write_limit,
+            stall: None,
+        }
     }
 
     fn moved(&mut self) {
@@ -44,7 +49,10 @@ impl Socket {
         let limit = self.write_limit;
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(stall.as_mut().poll(cx));
-        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the caller has stopped reading"))
+        Poll::Ready(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the caller has stopped reading",
+        ))
     }
 }
 
@@ -54,10 +62,10 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.unflushed {
-            if let Poll::Ready(Err(error)) = self.as_mut().poll_flush(cx) {
-                return Poll::Ready(Err(error));
-            }
+        if self.unflushed
+            && let Poll::Ready(Err(error)) = self.as_mut().poll_flush(cx)
+        {
+            return Poll::Ready(Err(error));
         }
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }

@@ -20,9 +20,12 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-const REQUEST_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-const OVERHEAD_SECONDS: &[f64] =
-    &[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+const REQUEST_SECONDS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+const OVERHEAD_SECONDS: &[f64] = &[
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0,
+];
 /// Paths are the caller's to choose; a log line shows this much of one.
 const SHOWN_PATH: usize = 200;
 const NONE: &str = "none";
@@ -91,7 +94,10 @@ impl Meters {
             &["provider", "operation", "mode", "outcome", "credential"],
         )?;
         let upstream_errors = IntCounterVec::new(
-            Opts::new("voxgate_upstream_errors_total", "Failures on the provider's side."),
+            Opts::new(
+                "voxgate_upstream_errors_total",
+                "Failures on the provider's side.",
+            ),
             &["provider", "kind"],
         )?;
         register(registry, &requests)?;
@@ -99,9 +105,18 @@ impl Meters {
         let families = Families::new(registry)?;
         let by_provider = providers
             .iter()
-            .map(|provider| (provider.id.clone(), ProviderMeters::new(&provider.id, &requests, &families)))
+            .map(|provider| {
+                (
+                    provider.id.clone(),
+                    ProviderMeters::new(&provider.id, &requests, &families),
+                )
+            })
             .collect();
-        Ok(Self { requests, upstream_errors, by_provider })
+        Ok(Self {
+            requests,
+            upstream_errors,
+            by_provider,
+        })
     }
 
     pub fn attempted(&self, attempted: &Attempted<'_>) {
@@ -166,7 +181,9 @@ impl Meters {
     }
 
     pub fn upstream_error(&self, provider: &ProviderId, kind: &'static str) {
-        self.upstream_errors.with_label_values(&[provider.as_str(), kind]).inc();
+        self.upstream_errors
+            .with_label_values(&[provider.as_str(), kind])
+            .inc();
     }
 
     /// Counted as active until dropped.
@@ -198,10 +215,16 @@ impl ProviderMeters {
                 }
             }
         }
-        let by_operation =
-            Operation::ALL.iter().map(|operation| families.children(id, operation.as_str())).collect();
+        let by_operation = Operation::ALL
+            .iter()
+            .map(|operation| families.children(id, operation.as_str()))
+            .collect();
         let active = families.active.with_label_values(&[id, "http"]);
-        Self { requests: counters, by_operation, active }
+        Self {
+            requests: counters,
+            by_operation,
+            active,
+        }
     }
 
     fn count(&self, attempted: &Attempted<'_>) {
@@ -250,7 +273,10 @@ impl Families {
                 OVERHEAD_SECONDS,
             )?,
             characters: IntCounterVec::new(
-                Opts::new("voxgate_characters_total", "Characters that providers were given."),
+                Opts::new(
+                    "voxgate_characters_total",
+                    "Characters that providers were given.",
+                ),
                 labels,
             )?,
             audio_seconds: CounterVec::new(
@@ -302,13 +328,24 @@ const REFUSALS_PER_SECOND: u64 = 50;
 
 impl RefusalBudget {
     pub fn new() -> Self {
-        Self { began: Instant::now(), used: AtomicU64::new(0) }
+        Self {
+            began: Instant::now(),
+            used: AtomicU64::new(0),
+        }
     }
 
     pub fn take(&self, now: Instant) -> bool {
         let second = now.saturating_duration_since(self.began).as_secs() << 32;
-        let next = |used: u64| if used >> 32 << 32 == second { used + 1 } else { second + 1 };
-        let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(next(used)));
+        let next = |used: u64| {
+            if used >> 32 << 32 == second {
+                used + 1
+            } else {
+                second + 1
+            }
+        };
+        let before = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(next(used)));
         let (Ok(before) | Err(before)) = before;
         next(before) & 0xffff_ffff <= REFUSALS_PER_SECOND
     }

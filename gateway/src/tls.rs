@@ -39,7 +39,9 @@ pub struct LiveCert {
 
 impl LiveCert {
     pub fn load(files: &TlsFiles) -> Result<Self, StartError> {
-        Ok(Self { current: RwLock::new(Arc::new(read_pair(files)?)) })
+        Ok(Self {
+            current: RwLock::new(Arc::new(read_pair(files)?)),
+        })
     }
 
     /// Reads the files again; on any error the certificate in use stays.
@@ -62,17 +64,23 @@ impl TlsAccept for NoCallbacks {}
 
 /// The listener's TLS: this certificate, HTTP/2 preferred over HTTP/1.1.
 pub fn listener(cert: Arc<LiveCert>) -> Result<TlsSettings, StartError> {
-    let mut settings = TlsSettings::with_callbacks(Box::new(NoCallbacks)).map_err(|e| StartError::Tls(e.to_string()))?;
+    let mut settings =
+        TlsSettings::with_callbacks(Box::new(NoCallbacks)).map_err(|e| StartError::Tls(e.to_string()))?;
     settings.set_cert_resolver(cert);
     settings.enable_h2();
     Ok(settings)
 }
 
 fn read_pair(files: &TlsFiles) -> Result<CertifiedKey, StartError> {
-    let unreadable = |path: &Path, reason: String| StartError::File { path: path.to_owned(), reason };
+    let unreadable = |path: &Path, reason: String| StartError::File {
+        path: path.to_owned(),
+        reason,
+    };
     let chain = certificates(&files.cert)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| unreadable(&files.key, e.to_string()))?;
-    let provider = CryptoProvider::get_default().cloned().unwrap_or_else(default_provider);
+    let provider = CryptoProvider::get_default()
+        .cloned()
+        .unwrap_or_else(default_provider);
     CertifiedKey::from_der(chain, key, &provider)
         .and_then(|pair| pair.keys_match().map(|()| pair))
         .map_err(|error| StartError::Certificate {
@@ -87,12 +95,19 @@ fn default_provider() -> Arc<CryptoProvider> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
-    let unreadable = |reason: String| StartError::File { path: path.to_owned(), reason };
+    let unreadable = |reason: String| StartError::File {
+        path: path.to_owned(),
+        reason,
+    };
     let chain = CertificateDer::pem_file_iter(path)
         .map_err(|e| unreadable(e.to_string()))?
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| unreadable(e.to_string()))?;
-    if chain.is_empty() { Err(unreadable("it holds no certificate".into())) } else { Ok(chain) }
+    if chain.is_empty() {
+        Err(unreadable("it holds no certificate".into()))
+    } else {
+        Ok(chain)
+    }
 }
 
 /// The system's roots and those of `extra` in one file: pingora takes either the system's or a file's.

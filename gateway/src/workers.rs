@@ -33,7 +33,9 @@ impl Workers {
             running.push(runtime.spawn(job));
             let (stop, stopped) = oneshot::channel();
             let name = format!("gateway-{}", workers.len());
-            let thread = thread::Builder::new().name(name).spawn(move || drive(runtime, stopped))?;
+            let thread = thread::Builder::new()
+                .name(name)
+                .spawn(move || drive(runtime, stopped))?;
             workers.push(Worker { _stop: stop, thread });
         }
         Ok((Self(workers), running))

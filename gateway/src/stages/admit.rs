@@ -67,13 +67,21 @@ pub fn admit(
     max_body_bytes: u64,
     in_flight: &InFlight,
 ) -> Result<Permit, Stop> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok());
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.trim().parse().ok());
     if announced.is_some_and(|length: u64| length > max_body_bytes) {
         return Err(grant.seen().stop(too_large(max_body_bytes)));
     }
-    Ok(Permit { grant, _slot: in_flight.enter() })
+    Ok(Permit {
+        grant,
+        _slot: in_flight.enter(),
+    })
 }
 
 pub fn too_large(max_body_bytes: u64) -> Refusal {
-    Refusal::new(Code::PayloadTooLarge, format!("the body is larger than {max_body_bytes} bytes"))
+    Refusal::new(
+        Code::PayloadTooLarge,
+        format!("the body is larger than {max_body_bytes} bytes"),
+    )
 }

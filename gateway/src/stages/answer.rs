@@ -53,9 +53,17 @@ impl Answer {
         let passed = passed_head(head, grant, marks, request)?;
         Ok(if head.status.as_u16() >= 400 {
             let until = Instant::now() + PATIENCE;
-            Answer::Held(Held { head: passed, chunks: Vec::new(), bytes: 0, until })
+            Answer::Held(Held {
+                head: passed,
+                chunks: Vec::new(),
+                bytes: 0,
+                until,
+            })
         } else {
-            Answer::Passing(Passing { head: Some(passed), held: Vec::new() })
+            Answer::Passing(Passing {
+                head: Some(passed),
+                held: Vec::new(),
+            })
         })
     }
 }
@@ -73,7 +81,13 @@ impl Held {
     }
 
     /// What the error means for the caller, and for the credential, whose status is noted.
-    pub fn judge(mut self, vault: &Vault, grant: &Grant, by: Actor, public_url: &str) -> (Passing, Option<Code>) {
+    pub fn judge(
+        mut self,
+        vault: &Vault,
+        grant: &Grant,
+        by: Actor,
+        public_url: &str,
+    ) -> (Passing, Option<Code>) {
         let provider = grant.provider();
         let status = self.head.status.as_u16();
         let body = joined(&self.chunks);
@@ -82,14 +96,28 @@ impl Held {
         let code = rules::code_of(verdict);
         if let Some(code) = code {
             respond::mark_error(&mut self.head, code, &provider.id, grant.operation(), public_url);
-            note(vault, grant, by, verdict, code, rules::explain(provider, verdict, status, body));
+            note(
+                vault,
+                grant,
+                by,
+                verdict,
+                code,
+                rules::explain(provider, verdict, status, body),
+            );
         }
-        if status == 429 && !self.head.headers.contains_key(RETRY_AFTER) {
-            if let Some(seconds) = rules::retry_after(provider, &self.head.headers, body) {
-                respond::put(&mut self.head, RETRY_AFTER, HeaderValue::from(seconds));
-            }
+        if status == 429
+            && !self.head.headers.contains_key(RETRY_AFTER)
+            && let Some(seconds) = rules::retry_after(provider, &self.head.headers, body)
+        {
+            respond::put(&mut self.head, RETRY_AFTER, HeaderValue::from(seconds));
         }
-        (Passing { head: Some(self.head), held: self.chunks }, code)
+        (
+            Passing {
+                head: Some(self.head),
+                held: self.chunks,
+            },
+            code,
+        )
     }
 }
 
@@ -140,7 +168,8 @@ fn passed_head(
     let garbled = |error: pingora::BError| Fault::Garbled(error.to_string());
     let room = Some(answer.headers.len() + 6);
     let mut head = Box::new(ResponseHeader::build_no_case(answer.status, room).map_err(garbled)?);
-    head.set_reason_phrase(answer.get_reason_phrase()).map_err(garbled)?;
+    head.set_reason_phrase(answer.get_reason_phrase())
+        .map_err(garbled)?;
     let nominated = Nominated::of(&answer.headers);
     for (name, value) in &answer.headers {
         if is_for_this_hop(name) || nominated.contains(name) {
@@ -191,13 +220,19 @@ struct Nominated<'a>(Vec<&'a str>);
 
 impl<'a> Nominated<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
-        let listed = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let listed = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
         let names = listed.flat_map(|list| list.split(',')).map(str::trim);
-        let plain = |name: &&str| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close");
+        let plain =
+            |name: &&str| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close");
         Self(names.filter(plain).collect())
     }
 
     fn contains(&self, name: &HeaderName) -> bool {
-        self.0.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_str()))
+        self.0
+            .iter()
+            .any(|listed| listed.eq_ignore_ascii_case(name.as_str()))
     }
 }

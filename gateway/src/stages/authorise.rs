@@ -53,7 +53,9 @@ impl Grant {
     }
 
     pub fn seen(&self) -> Seen {
-        Seen::inbound(&self.inbound).by(&self.caller).doing(self.operation())
+        Seen::inbound(&self.inbound)
+            .by(&self.caller)
+            .doing(self.operation())
     }
 }
 
@@ -64,14 +66,22 @@ pub async fn authorise(
     vault: &Vault,
     app: &Handle,
 ) -> Result<Grant, Stop> {
-    let seen = Seen::inbound(&inbound).by(&caller).doing(route.endpoint().operation);
+    let seen = Seen::inbound(&inbound)
+        .by(&caller)
+        .doing(route.endpoint().operation);
     let chosen = match choose(&caller, &route.provider.id, vault, app).await {
         Ok(Some(credential)) => bound(&route, &credential).map(|origin| (credential, origin)),
         Ok(None) => Err(missing(&route.provider)),
         Err(refusal) => Err(refusal),
     };
     match chosen {
-        Ok((credential, origin)) => Ok(Grant { caller, inbound, route, credential, origin }),
+        Ok((credential, origin)) => Ok(Grant {
+            caller,
+            inbound,
+            route,
+            credential,
+            origin,
+        }),
         Err(refusal) => Err(seen.stop(refusal.provider(route.provider.id.clone()))),
     }
 }
@@ -106,7 +116,9 @@ async fn credential(
         return Ok(known);
     }
     let (vault, provider) = (vault.clone(), provider.clone());
-    let loaded = app.spawn(async move { vault.credential(&owner, &provider).await }).await;
+    let loaded = app
+        .spawn(async move { vault.credential(&owner, &provider).await })
+        .await;
     let cause = match loaded {
         Ok(Ok(found)) => return Ok(found),
         Ok(Err(error)) if error.is_transient() => error.to_string(),
@@ -120,9 +132,12 @@ async fn credential(
         }
         Err(stopped) => stopped.to_string(),
     };
-    Err(Refusal::new(Code::Overloaded, "the stored key cannot be looked up at the moment")
-        .because(cause)
-        .retry_after(2))
+    Err(Refusal::new(
+        Code::Overloaded,
+        "the stored key cannot be looked up at the moment",
+    )
+    .because(cause)
+    .retry_after(2))
 }
 
 /// The host that the endpoint is served from, as the credential's seal has it. A descriptor or an
@@ -132,7 +147,10 @@ fn bound(route: &Route, credential: &Credential) -> Result<Arc<Origin>, Refusal>
         Some(origin) if !credential.bound_elsewhere => Ok(origin.clone()),
         _ => Err(Refusal::new(
             Code::CredentialInvalid,
-            format!("the addresses of {} have changed since this key was stored; store it again", route.provider.name),
+            format!(
+                "the addresses of {} have changed since this key was stored; store it again",
+                route.provider.name
+            ),
         )),
     }
 }

@@ -44,19 +44,33 @@ pub struct Seen {
 
 impl Seen {
     pub fn nothing(dialect: Dialect) -> Self {
-        Self { dialect, provider: None, caller: None, operation: None }
+        Self {
+            dialect,
+            provider: None,
+            caller: None,
+            operation: None,
+        }
     }
 
     pub fn inbound(inbound: &Inbound) -> Self {
-        Self { provider: Some(inbound.provider.clone()), ..Self::nothing(inbound.dialect) }
+        Self {
+            provider: Some(inbound.provider.clone()),
+            ..Self::nothing(inbound.dialect)
+        }
     }
 
     pub fn by(self, caller: &Arc<Caller>) -> Self {
-        Self { caller: Some(caller.clone()), ..self }
+        Self {
+            caller: Some(caller.clone()),
+            ..self
+        }
     }
 
     pub fn doing(self, operation: Operation) -> Self {
-        Self { operation: Some(operation), ..self }
+        Self {
+            operation: Some(operation),
+            ..self
+        }
     }
 
     pub fn stop(self, refusal: Refusal) -> Stop {
@@ -92,18 +106,30 @@ impl Fault {
             Fault::CallerLeft(_) => return None,
             Fault::Refused(refusal) => return Some(refusal.clone()),
             Fault::Unreachable(_) => (Code::ProviderUnreachable, format!("{name} cannot be reached")),
-            Fault::Lost(_) => (Code::ProviderUnreachable, format!("{name} closed the connection unanswered")),
+            Fault::Lost(_) => (
+                Code::ProviderUnreachable,
+                format!("{name} closed the connection unanswered"),
+            ),
             Fault::TimedOut(_) => (Code::ProviderTimeout, format!("{name} did not answer in time")),
-            Fault::Garbled(_) | Fault::Broken(_) => {
-                (Code::ProviderError, format!("{name} gave an answer that is not usable"))
-            }
-            Fault::LeadsAway => {
-                (Code::ProviderError, format!("{name} answered with a redirect, which is not followed"))
-            }
-            Fault::Internal(_) => (Code::Internal, "the gateway failed; the request id finds why".into()),
+            Fault::Garbled(_) | Fault::Broken(_) => (
+                Code::ProviderError,
+                format!("{name} gave an answer that is not usable"),
+            ),
+            Fault::LeadsAway => (
+                Code::ProviderError,
+                format!("{name} answered with a redirect, which is not followed"),
+            ),
+            Fault::Internal(_) => (
+                Code::Internal,
+                "the gateway failed; the request id finds why".into(),
+            ),
         };
         let refusal = Refusal::new(code, message).because(self.cause());
-        Some(if code.retryable() { refusal.retry_after(1) } else { refusal })
+        Some(if code.retryable() {
+            refusal.retry_after(1)
+        } else {
+            refusal
+        })
     }
 
     /// A closed set of words for metrics; `None` when the provider is not at fault.

@@ -19,7 +19,7 @@ use vault::Vault;
 
 use super::authorise::Grant;
 use super::{Fault, Seen, answer};
-use crate::telemetry::{Attempted, Meters, Refused, RefusalBudget};
+use crate::telemetry::{Attempted, Meters, RefusalBudget, Refused};
 
 /// One request, from the end of its head.
 #[derive(Clone, Debug)]
@@ -33,7 +33,13 @@ pub struct Call {
 
 impl Call {
     pub fn begin(method: Method, ip: Option<IpAddr>) -> Self {
-        Self { id: Uuid::now_v7(), ip, method, at: Utc::now(), began: Instant::now() }
+        Self {
+            id: Uuid::now_v7(),
+            ip,
+            method,
+            at: Utc::now(),
+            began: Instant::now(),
+        }
     }
 }
 
@@ -84,7 +90,11 @@ impl<'c> Attempt<'c> {
     }
 
     pub fn actor(&self) -> Actor {
-        Actor { user: Some(self.grant.caller().user.clone()), ip: self.call.ip, request_id: self.call.id }
+        Actor {
+            user: Some(self.grant.caller().user.clone()),
+            ip: self.call.ip,
+            request_id: self.call.id,
+        }
     }
 
     pub fn connected(&mut self, took: Duration) {
@@ -122,7 +132,11 @@ impl<'c> Attempt<'c> {
             Ok(()) => self.outcome = Outcome::Error,
             Err(fault) => {
                 let interrupted = matches!(fault, Fault::CallerLeft(_) | Fault::Broken(_));
-                self.outcome = if interrupted { Outcome::Interrupted } else { Outcome::Error };
+                self.outcome = if interrupted {
+                    Outcome::Interrupted
+                } else {
+                    Outcome::Error
+                };
                 self.code = fault.refusal(self.grant.provider()).map(|refusal| refusal.code);
                 self.cause = Some(fault.cause().to_owned());
                 if let Some(kind) = fault.kind() {
@@ -136,8 +150,13 @@ impl<'c> Attempt<'c> {
         let (grant, reading) = (self.grant, self.meter.reading());
         let provider = grant.provider();
         let model = reading.model.as_deref();
-        let cost =
-            rules::estimate(provider, model, grant.operation(), &reading, self.call.at.date_naive());
+        let cost = rules::estimate(
+            provider,
+            model,
+            grant.operation(),
+            &reading,
+            self.call.at.date_naive(),
+        );
         UsageEvent {
             // A native request makes one attempt, so its id serves for that as well.
             id: self.call.id,
@@ -191,7 +210,14 @@ fn milliseconds(duration: Duration) -> u32 {
 
 /// Writes down a refusal. Those of strangers share a budget, so that a flood of them cannot fill the
 /// audit record; past it they are counted in the metrics alone.
-pub fn refused(vault: &Vault, meters: &Meters, budget: &RefusalBudget, call: &Call, seen: &Seen, refusal: &Refusal) {
+pub fn refused(
+    vault: &Vault,
+    meters: &Meters,
+    budget: &RefusalBudget,
+    call: &Call,
+    seen: &Seen,
+    refusal: &Refusal,
+) {
     let provider = seen.provider.as_ref().map(|provider| provider.id.clone());
     let user = seen.caller.as_ref().map(|caller| caller.user.clone());
     meters.refused(&Refused {

@@ -64,9 +64,22 @@ impl<'a, 'c> Exchange<'a, 'c> {
         marks: &'a Marks,
         attempt: &'a mut Attempt<'c>,
     ) -> Self {
-        let upload = if session.is_body_done() { Upload::Done } else { Upload::Open };
+        let upload = if session.is_body_done() {
+            Upload::Done
+        } else {
+            Upload::Open
+        };
         let deadline = Instant::now();
-        Self { gateway, permit, session, marks, attempt, upload, answer: Answer::Awaited, deadline }
+        Self {
+            gateway,
+            permit,
+            session,
+            marks,
+            attempt,
+            upload,
+            answer: Answer::Awaited,
+            deadline,
+        }
     }
 
     /// Whether the caller has seen the answer's head, after which nothing else can be said.
@@ -109,8 +122,12 @@ impl<'a, 'c> Exchange<'a, 'c> {
         let began = Instant::now();
         let grant = &self.permit.grant;
         let gateway = self.gateway;
-        let opening =
-            Upstream::open(&gateway.connector, &gateway.addresses, grant.origin(), grant.provider().timeouts);
+        let opening = Upstream::open(
+            &gateway.connector,
+            &gateway.addresses,
+            grant.origin(),
+            grant.provider().timeouts,
+        );
         let upstream = if self.upload == Upload::Done {
             tokio::select! {
                 biased;
@@ -138,9 +155,9 @@ impl<'a, 'c> Exchange<'a, 'c> {
                 () = alarm.as_mut() => Step::Alarm,
             };
             let complete = match step {
-                Step::Provider(Ok(event)) => self.from_provider(event, upstream).await?,
+                Step::Provider(Ok(event)) => self.hear_provider(event, upstream).await?,
                 Step::Provider(Err(error)) => return Err(fault_of(&error, self.has_answered())),
-                Step::Caller(Ok(chunk)) => self.from_caller(chunk, upstream).await.map(|()| false)?,
+                Step::Caller(Ok(chunk)) => self.hear_caller(chunk, upstream).await.map(|()| false)?,
                 Step::Caller(Err(error)) => return Err(caller_fault(error)),
                 Step::Alarm if Instant::now() < self.deadline => {
                     scheduled = self.deadline;
@@ -165,17 +182,27 @@ impl<'a, 'c> Exchange<'a, 'c> {
         let body = Body::of(request, self.upload == Upload::Done);
         let continues = body != Body::None && expects_continue(request);
         let head = prepare(&self.permit.grant, request, body)?;
-        upstream.send_head(head, body == Body::None).await.map_err(|error| fault_of(&error, false))?;
+        upstream
+            .send_head(head, body == Body::None)
+            .await
+            .map_err(|error| fault_of(&error, false))?;
         self.attempt.sent();
         if continues {
-            self.session.write_continue_response().await.map_err(|error| left(Some(error)))?;
+            self.session
+                .write_continue_response()
+                .await
+                .map_err(|error| left(Some(error)))?;
         }
         let limits = self.timeouts();
-        self.wait(if body == Body::None { limits.first_byte } else { limits.idle });
+        self.wait(if body == Body::None {
+            limits.first_byte
+        } else {
+            limits.idle
+        });
         Ok(())
     }
 
-    async fn from_caller(&mut self, chunk: Option<Bytes>, upstream: &mut Upstream) -> Result<(), Fault> {
+    async fn hear_caller(&mut self, chunk: Option<Bytes>, upstream: &mut Upstream) -> Result<(), Fault> {
         let ended = chunk.is_none() || self.session.is_body_done();
         let sent = match chunk {
             Some(chunk) if self.upload == Upload::Open => {
@@ -211,7 +238,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
     }
 
     /// True when the answer has been passed on to its end.
-    async fn from_provider(&mut self, event: Event, upstream: &mut Upstream) -> Result<bool, Fault> {
+    async fn hear_provider(&mut self, event: Event, upstream: &mut Upstream) -> Result<bool, Fault> {
         self.wait(self.timeouts().idle);
         let ended = match event {
             Event::Head => {
@@ -232,7 +259,9 @@ impl<'a, 'c> Exchange<'a, 'c> {
     }
 
     async fn begin_answer(&mut self, upstream: &Upstream) -> Result<(), Fault> {
-        let Some(head) = upstream.head() else { return Err(Fault::Garbled("an answer without head".into())) };
+        let Some(head) = upstream.head() else {
+            return Err(Fault::Garbled("an answer without head".into()));
+        };
         self.attempt.answered(head.status.as_u16(), &head.headers);
         self.answer = Answer::begin(head, &self.permit.grant, self.marks, self.session.req_header())?;
         match &self.answer {
@@ -259,7 +288,12 @@ impl<'a, 'c> Exchange<'a, 'c> {
     async fn open_answer(&mut self) -> Result<(), Fault> {
         let passing = match std::mem::replace(&mut self.answer, Answer::Awaited) {
             Answer::Held(held) => {
-                let (passing, code) = held.judge(&self.gateway.vault, &self.permit.grant, self.attempt.actor(), &self.gateway.limits.public_url);
+                let (passing, code) = held.judge(
+                    &self.gateway.vault,
+                    &self.permit.grant,
+                    self.attempt.actor(),
+                    &self.gateway.limits.public_url,
+                );
                 self.attempt.code = code;
                 passing
             }
@@ -269,7 +303,10 @@ impl<'a, 'c> Exchange<'a, 'c> {
         let Passing { head, held } = passing;
         self.answer = Answer::Passing(Passing::default());
         if let Some(head) = head {
-            self.session.write_response_header(head).await.map_err(|error| left(Some(error)))?;
+            self.session
+                .write_response_header(head)
+                .await
+                .map_err(|error| left(Some(error)))?;
         }
         for chunk in held {
             self.write(chunk).await?;
@@ -278,18 +315,30 @@ impl<'a, 'c> Exchange<'a, 'c> {
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<(), Fault> {
-        self.session.write_response_body(chunk, false).await.map_err(|error| left(Some(error)))
+        self.session
+            .write_response_body(chunk, false)
+            .await
+            .map_err(|error| left(Some(error)))
     }
 
     async fn end_answer(&mut self, upstream: &mut Upstream) -> Result<(), Fault> {
         if !self.has_answered() {
             self.open_answer().await?;
         }
-        let trailers = upstream.trailers().await.map_err(|error| fault_of(&error, true))?;
+        let trailers = upstream
+            .trailers()
+            .await
+            .map_err(|error| fault_of(&error, true))?;
         if let Some(trailers) = trailers {
-            self.session.write_response_trailers(trailers).await.map_err(|error| left(Some(error)))?;
+            self.session
+                .write_response_trailers(trailers)
+                .await
+                .map_err(|error| left(Some(error)))?;
         }
-        self.session.write_response_body(Bytes::new(), true).await.map_err(|error| left(Some(error)))
+        self.session
+            .write_response_body(Bytes::new(), true)
+            .await
+            .map_err(|error| left(Some(error)))
     }
 
     /// The clock has run out: on a held error answer that only means to pass on what is there.

@@ -41,13 +41,21 @@ impl Upstream {
         origin: &Arc<Origin>,
         timeouts: Timeouts,
     ) -> Result<Self, Fault> {
-        let mut peer = addresses.peer(origin, timeouts.connect).await.map_err(Fault::Unreachable)?;
+        let mut peer = addresses
+            .peer(origin, timeouts.connect)
+            .await
+            .map_err(Fault::Unreachable)?;
         let mut tried = 1;
         loop {
             let error = match connector.get_http_session(&*peer).await {
                 Ok((mut session, reused)) => {
                     session.set_write_timeout(Some(timeouts.idle));
-                    return Ok(Self { session, peer, reused, answered: false });
+                    return Ok(Self {
+                        session,
+                        peer,
+                        reused,
+                        answered: false,
+                    });
                 }
                 Err(error) => error,
             };
@@ -121,7 +129,9 @@ impl Upstream {
     /// Keeps the connection for later calls. Only after a complete request and a complete answer.
     pub async fn release(self, connector: &Connector) {
         let idle: Option<Duration> = self.peer.options.idle_timeout;
-        connector.release_http_session(self.session, &*self.peer, idle).await;
+        connector
+            .release_http_session(self.session, &*self.peer, idle)
+            .await;
     }
 
     /// Ends the exchange at once, in a way that the provider cannot take for completion.
@@ -138,9 +148,16 @@ fn for_http2(head: &mut RequestHeader) -> Result<(), BError> {
     let target = head.uri.path_and_query().cloned();
     let host = head.remove_header(&HOST);
     let (Some(host), Some(target)) = (host, target) else {
-        return Error::e_explain(ErrorType::InvalidHTTPHeader, "an upstream head without host or path");
+        return Error::e_explain(
+            ErrorType::InvalidHTTPHeader,
+            "an upstream head without host or path",
+        );
     };
-    let uri = Uri::builder().scheme("https").authority(host.as_bytes()).path_and_query(target).build();
+    let uri = Uri::builder()
+        .scheme("https")
+        .authority(host.as_bytes())
+        .path_and_query(target)
+        .build();
     match uri {
         Ok(uri) => head.set_uri(uri),
         Err(error) => return Error::e_because(ErrorType::InvalidHTTPHeader, "naming the authority", error),

@@ -21,8 +21,12 @@ async fn a_call_reaches_the_provider_with_the_key_and_comes_back_unchanged() {
         async move {
             let body = call.body().await;
             heads.send((call.head.clone(), body)).unwrap();
-            call.send(b"HTTP/1.1 200 Fine\r\ncontent-type: audio/mpeg\r\ncharacter-cost: 7\r\nset-cookie: a=b\r\n").await;
-            call.send(b"connection: keep-alive, x-hop\r\nx-hop: 1\r\ncontent-length: 5\r\n\r\naudio").await;
+            call.send(
+                b"HTTP/1.1 200 Fine\r\ncontent-type: audio/mpeg\r\ncharacter-cost: 7\r\nset-cookie: a=b\r\n",
+            )
+            .await;
+            call.send(b"connection: keep-alive, x-hop\r\nx-hop: 1\r\ncontent-length: 5\r\n\r\naudio")
+                .await;
             Some(call)
         }
     })
@@ -38,7 +42,12 @@ async fn a_call_reaches_the_provider_with_the_key_and_comes_back_unchanged() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
-    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let header = |name: &str| {
+        answer
+            .headers()
+            .get(name)
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
     assert_eq!(header("x-voxgate-provider").as_deref(), Some("elevenlabs"));
     assert_eq!(header("x-voxgate-credential").as_deref(), Some("user"));
     assert_eq!(header("x-voxgate-error"), None);
@@ -50,8 +59,15 @@ async fn a_call_reaches_the_provider_with_the_key_and_comes_back_unchanged() {
     let (head, body) = seen.recv().await.unwrap();
     assert_eq!(body, br#"{"text":"hello"}"#);
     assert!(head.contains(&format!("xi-api-key: {KEY}\r\n")), "{head}");
-    assert!(head.to_lowercase().contains(&format!("host: {}\r\n", provider.address)), "{head}");
-    assert!(!head.contains(&fixture.token) && !head.contains("x-voxgate-"), "{head}");
+    assert!(
+        head.to_lowercase()
+            .contains(&format!("host: {}\r\n", provider.address)),
+        "{head}"
+    );
+    assert!(
+        !head.contains(&fixture.token) && !head.contains("x-voxgate-"),
+        "{head}"
+    );
     let event = fixture.usage(1).await.remove(0);
     assert_eq!((event.outcome, event.status), (Outcome::Ok, Some(200)));
     assert_eq!((event.bytes_in, event.bytes_out), (16, 5));
@@ -68,12 +84,18 @@ async fn streams_without_gathering(framing: &'static str, frame: fn(&str) -> Str
         let gate = gate.clone();
         async move {
             call.body().await;
-            call.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes()).await;
+            call.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes())
+                .await;
             for chunk in ["one.", "two.", "six."] {
                 call.send(frame(chunk).as_bytes()).await;
                 gate.lock().await.recv().await;
             }
-            call.send(if framing.starts_with("transfer") { b"0\r\n\r\n" } else { b"" }).await;
+            call.send(if framing.starts_with("transfer") {
+                b"0\r\n\r\n"
+            } else {
+                b""
+            })
+            .await;
             Some(call)
         }
     })
@@ -91,7 +113,10 @@ async fn streams_without_gathering(framing: &'static str, frame: fn(&str) -> Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_are_passed_on_as_they_come() {
-    streams_without_gathering("transfer-encoding: chunked", |chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).await;
+    streams_without_gathering("transfer-encoding: chunked", |chunk| {
+        format!("{:x}\r\n{chunk}\r\n", chunk.len())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,13 +129,15 @@ async fn an_upload_of_256_mib_takes_constant_memory() {
     const SIZE: usize = 256 << 20;
     let provider = Provider::start(|mut call| async move {
         let seen = call.swallow().await.to_string();
-        call.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{seen}", seen.len()).as_bytes()).await;
+        call.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{seen}", seen.len()).as_bytes())
+            .await;
         Some(call)
     })
     .await;
     let fixture = Fixture::to(provider.address).await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, &format!("content-length: {SIZE}\r\n"))).await;
+    wire.send(fixture.head("POST", LISTEN, &format!("content-length: {SIZE}\r\n")))
+        .await;
     let chunk = vec![7; 256 << 10];
     let (mut highest, before) = (0, resident_bytes());
     for _ in 0..SIZE / chunk.len() {
@@ -129,14 +156,16 @@ async fn a_chunked_upload_arrives_whole_and_chunked() {
         assert_eq!(call.header("content-length"), None);
         let body = call.body().await;
         let sum = body.iter().map(|byte| u64::from(*byte)).sum::<u64>().to_string();
-        call.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{sum}", sum.len()).as_bytes()).await;
+        call.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{sum}", sum.len()).as_bytes())
+            .await;
         Some(call)
     })
     .await;
     let fixture = Fixture::to(provider.address).await;
     for size in [0usize, 1, 65_536, 65_537, 3_000_000] {
         let mut wire = fixture.connect().await;
-        wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n")).await;
+        wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n"))
+            .await;
         for part in vec![1; size].chunks(70_000) {
             wire.send(format!("{:x}\r\n", part.len())).await;
             wire.send(part).await;
@@ -151,17 +180,31 @@ async fn a_chunked_upload_arrives_whole_and_chunked() {
 async fn http2_callers_are_served_alike() {
     let provider = Provider::start(|mut call| async move {
         let body = call.body().await;
-        call.send(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n", body.len()).as_bytes()).await;
+        call.send(
+            format!(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+                body.len()
+            )
+            .as_bytes(),
+        )
+        .await;
         call.send(&body).await;
         call.send(b"\r\n0\r\n\r\n").await;
         Some(call)
     })
     .await;
     let fixture = Fixture::to(provider.address).await;
-    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap();
     for size in [1usize, 65_537, 5 << 20] {
         let body = Bytes::from(vec![b'x'; size]);
-        let request = client.post(fixture.url(LISTEN)).header("xi-api-key", &fixture.token).body(body.clone());
+        let request = client
+            .post(fixture.url(LISTEN))
+            .header("xi-api-key", &fixture.token)
+            .body(body.clone());
         let answer = request.send().await.unwrap();
         assert_eq!(answer.version(), reqwest::Version::HTTP_2);
         assert!(answer.headers().get("transfer-encoding").is_none());
@@ -177,7 +220,8 @@ async fn a_long_upload_does_not_count_as_waiting_for_the_answer() {
     options.timeouts.first_byte = Some(Duration::from_millis(300));
     let fixture = options.start().await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "content-length: 6\r\n")).await;
+    wire.send(fixture.head("POST", LISTEN, "content-length: 6\r\n"))
+        .await;
     for _ in 0..6 {
         sleep(Duration::from_millis(150)).await;
         wire.send("x").await;
@@ -189,7 +233,8 @@ async fn a_long_upload_does_not_count_as_waiting_for_the_answer() {
 async fn a_stream_with_long_silences_lives() {
     let provider = Provider::start(|mut call| async move {
         call.body().await;
-        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
         for _ in 0..4 {
             sleep(Duration::from_millis(400)).await;
             call.send(b"1\r\nx\r\n").await;
@@ -199,8 +244,11 @@ async fn a_stream_with_long_silences_lives() {
     })
     .await;
     let mut options = Options::to(provider.address);
-    options.timeouts =
-        TimeoutOverrides { connect: None, first_byte: Some(Duration::from_millis(300)), idle: Some(Duration::from_millis(700)) };
+    options.timeouts = TimeoutOverrides {
+        connect: None,
+        first_byte: Some(Duration::from_millis(300)),
+        idle: Some(Duration::from_millis(700)),
+    };
     let fixture = options.start().await;
     let began = Instant::now();
     let answer = fixture.request("POST", SPEAK).body("{}").send().await.unwrap();
@@ -222,17 +270,21 @@ async fn answers_without_a_body_and_answers_until_close_end_where_they_should() 
                 Some(call)
             }
             _ => {
-                call.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n").await;
-                call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlast").await;
+                call.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")
+                    .await;
+                call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlast")
+                    .await;
                 Some(call)
             }
         }
     })
     .await;
     let fixture = Fixture::to(provider.address).await;
-    for (path, status, body) in
-        [("/elevenlabs/v1/voices", 200, "until the end"), ("/elevenlabs/v1/models", 204, ""), ("/elevenlabs/v2/voices", 200, "last")]
-    {
+    for (path, status, body) in [
+        ("/elevenlabs/v1/voices", 200, "until the end"),
+        ("/elevenlabs/v1/models", 204, ""),
+        ("/elevenlabs/v2/voices", 200, "last"),
+    ] {
         let answer = fixture.request("GET", path).send().await.unwrap();
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(answer.text().await.unwrap(), body, "{path}");

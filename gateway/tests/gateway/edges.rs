@@ -21,18 +21,29 @@ async fn small() -> (Provider, Fixture) {
 async fn a_body_announced_too_large_is_refused_before_anything_goes_upstream() {
     let (provider, fixture) = small().await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "content-length: 1001\r\n")).await;
+    wire.send(fixture.head("POST", LISTEN, "content-length: 1001\r\n"))
+        .await;
     wire.until("x-voxgate-error: payload_too_large").await;
     assert!(wire.received.starts_with(b"HTTP/1.1 413"));
     assert_eq!(provider.connections(), 0);
-    assert_eq!(fixture.request("POST", LISTEN).body(vec![0; 1000]).send().await.unwrap().status(), 200);
+    assert_eq!(
+        fixture
+            .request("POST", LISTEN)
+            .body(vec![0; 1000])
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_grows_too_large_is_refused_and_the_upstream_call_cut() {
     let (_provider, fixture) = small().await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n")).await;
+    wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n"))
+        .await;
     for _ in 0..11 {
         wire.send(format!("64\r\n{}\r\n", "x".repeat(100))).await;
     }
@@ -46,7 +57,8 @@ async fn a_body_that_grows_too_large_is_refused_and_the_upstream_call_cut() {
 async fn a_malformed_body_is_refused() {
     let (_provider, fixture) = small().await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n")).await;
+    wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n"))
+        .await;
     wire.send("zz\r\nwhat\r\n").await;
     wire.until("x-voxgate-error: invalid_request").await;
     fixture.usage(1).await;
@@ -63,16 +75,24 @@ async fn continue_is_said_once_the_call_is_decided_and_not_before() {
     .await;
     let fixture = Fixture::to(provider.address).await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "expect: 100-continue\r\ncontent-length: 5\r\n")).await;
+    wire.send(fixture.head("POST", LISTEN, "expect: 100-continue\r\ncontent-length: 5\r\n"))
+        .await;
     wire.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     wire.send("hello").await;
     wire.until("HTTP/1.1 200 OK").await;
 
     let began = Instant::now();
     let mut wire = fixture.connect().await;
-    wire.send(format!("POST {LISTEN} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n")).await;
+    wire.send(format!(
+        "POST {LISTEN} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n"
+    ))
+    .await;
     wire.until("x-voxgate-error: unauthenticated").await;
-    assert!(wire.received.starts_with(b"HTTP/1.1 401"), "{:?}", String::from_utf8_lossy(&wire.received));
+    assert!(
+        wire.received.starts_with(b"HTTP/1.1 401"),
+        "{:?}",
+        String::from_utf8_lossy(&wire.received)
+    );
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
@@ -80,13 +100,15 @@ async fn continue_is_said_once_the_call_is_decided_and_not_before() {
 async fn an_answer_during_the_upload_is_passed_on() {
     let provider = Provider::start(|mut call| async move {
         assert!(call.more().await);
-        call.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\nconnection: close\r\n\r\ntoo odd").await;
+        call.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\nconnection: close\r\n\r\ntoo odd")
+            .await;
         None
     })
     .await;
     let fixture = Fixture::to(provider.address).await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "content-length: 50000000\r\n")).await;
+    wire.send(fixture.head("POST", LISTEN, "content-length: 50000000\r\n"))
+        .await;
     let chunk = vec![1; 1 << 16];
     for _ in 0..100 {
         wire.send(&chunk).await;
@@ -100,32 +122,64 @@ async fn an_answer_during_the_upload_is_passed_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_reaches_a_caller_in_the_middle_of_a_large_upload() {
     let (_provider, fixture) = small().await;
-    let answer = reqwest::Client::new().post(fixture.url(LISTEN)).body(vec![0; 8 << 20]).send().await.unwrap();
+    let answer = reqwest::Client::new()
+        .post(fixture.url(LISTEN))
+        .body(vec![0; 8 << 20])
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_listed_origins_may_call() {
-    let provider = Provider::always("HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\ncontent-length: 2\r\n\r\nok").await;
+    let provider =
+        Provider::always("HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\ncontent-length: 2\r\n\r\nok")
+            .await;
     let mut options = Options::to(provider.address);
     options.cors_origins = vec!["https://app.example.com".into()];
     let fixture = options.start().await;
     let client = reqwest::Client::new();
     let ask = |origin: &'static str| {
-        let asked = client.request("OPTIONS".parse().unwrap(), fixture.url(SPEAK)).header("origin", origin);
+        let asked = client
+            .request("OPTIONS".parse().unwrap(), fixture.url(SPEAK))
+            .header("origin", origin);
         let asked = asked.header("access-control-request-method", "POST");
-        asked.header("access-control-request-headers", "xi-api-key, content-type").send()
+        asked
+            .header("access-control-request-headers", "xi-api-key, content-type")
+            .send()
     };
     let answer = ask("https://app.example.com").await.unwrap();
     assert_eq!(answer.status(), 204);
-    assert_eq!(answer.headers()["access-control-allow-origin"], "https://app.example.com");
-    assert_eq!(answer.headers()["access-control-allow-headers"], "xi-api-key, content-type");
+    assert_eq!(
+        answer.headers()["access-control-allow-origin"],
+        "https://app.example.com"
+    );
+    assert_eq!(
+        answer.headers()["access-control-allow-headers"],
+        "xi-api-key, content-type"
+    );
     let answer = ask("https://evil.example.com").await.unwrap();
-    assert!(answer.status().is_client_error() && !answer.headers().contains_key("access-control-allow-origin"));
+    assert!(
+        answer.status().is_client_error() && !answer.headers().contains_key("access-control-allow-origin")
+    );
 
-    for (origin, allowed) in [("https://app.example.com", true), ("https://evil.example.com", false)] {
-        let answer = fixture.request("POST", SPEAK).header("origin", origin).body("{}").send().await.unwrap();
-        assert_eq!(answer.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+    for (origin, allowed) in [
+        ("https://app.example.com", true),
+        ("https://evil.example.com", false),
+    ] {
+        let answer = fixture
+            .request("POST", SPEAK)
+            .header("origin", origin)
+            .body("{}")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            answer.headers().contains_key("access-control-allow-origin"),
+            allowed,
+            "{origin}"
+        );
     }
 }
 
@@ -133,11 +187,30 @@ async fn pages_of_listed_origins_may_call() {
 async fn health_needs_no_token() {
     let (_provider, fixture) = small().await;
     let client = reqwest::Client::new();
-    assert_eq!(client.get(fixture.url("/healthz")).send().await.unwrap().text().await.unwrap(), "ok\n");
-    assert_eq!(client.get(fixture.url("/readyz")).send().await.unwrap().status(), 200);
+    assert_eq!(
+        client
+            .get(fixture.url("/healthz"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+        "ok\n"
+    );
+    assert_eq!(
+        client.get(fixture.url("/readyz")).send().await.unwrap().status(),
+        200
+    );
     fixture.vault.clone().close().await;
-    assert_eq!(client.get(fixture.url("/readyz")).send().await.unwrap().status(), 503);
-    assert_eq!(client.get(fixture.url("/healthz")).send().await.unwrap().status(), 200);
+    assert_eq!(
+        client.get(fixture.url("/readyz")).send().await.unwrap().status(),
+        503
+    );
+    assert_eq!(
+        client.get(fixture.url("/healthz")).send().await.unwrap().status(),
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +218,9 @@ async fn metrics_have_the_names_that_dashboards_use() {
     let (_provider, fixture) = small().await;
     fixture.request("POST", SPEAK).body("{}").send().await.unwrap();
     fixture.usage(1).await;
-    let text = prometheus::TextEncoder::new().encode_to_string(&fixture.registry.gather()).unwrap();
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&fixture.registry.gather())
+        .unwrap();
     for line in [
         r#"voxgate_requests_total{credential="user",mode="native",operation="tts",outcome="ok",provider="elevenlabs"} 1"#,
         r#"voxgate_request_duration_seconds_count{operation="tts",provider="elevenlabs"} 1"#,

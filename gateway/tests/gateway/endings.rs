@@ -34,7 +34,8 @@ async fn caller_leaves(moment: Moment) {
                     Moment::Wait => drop(call.body().await),
                     Moment::Download => {
                         call.body().await;
-                        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+                        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                            .await;
                     }
                 }
                 reached.notify_one();
@@ -47,17 +48,32 @@ async fn caller_leaves(moment: Moment) {
     };
     let fixture = Fixture::to(provider.address).await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "content-length: 1000\r\n")).await;
-    wire.send(vec![b'x'; if matches!(moment, Moment::Upload) { 500 } else { 1000 }]).await;
+    wire.send(fixture.head("POST", LISTEN, "content-length: 1000\r\n"))
+        .await;
+    wire.send(vec![
+        b'x';
+        if matches!(moment, Moment::Upload) {
+            500
+        } else {
+            1000
+        }
+    ])
+    .await;
     timeout(SOON, reached.notified()).await.unwrap();
     if matches!(moment, Moment::Download) {
         wire.until("abc").await;
     }
     drop(wire);
-    timeout(SOON, ended.notified()).await.unwrap_or_else(|_| panic!("{moment:?}: the upstream call went on"));
+    timeout(SOON, ended.notified())
+        .await
+        .unwrap_or_else(|_| panic!("{moment:?}: the upstream call went on"));
     let event = fixture.usage(1).await.remove(0);
     assert_eq!(event.outcome, Outcome::Interrupted, "{moment:?}");
-    assert_eq!(event.status, matches!(moment, Moment::Download).then_some(200), "{moment:?}");
+    assert_eq!(
+        event.status,
+        matches!(moment, Moment::Download).then_some(200),
+        "{moment:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,8 +100,16 @@ async fn an_http2_caller_who_leaves_ends_the_upstream_call() {
         .await
     };
     let fixture = Fixture::to(provider.address).await;
-    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
-    let call = client.post(fixture.url(SPEAK)).header("xi-api-key", &fixture.token).body("{}").send();
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap();
+    let call = client
+        .post(fixture.url(SPEAK))
+        .header("xi-api-key", &fixture.token)
+        .body("{}")
+        .send();
     assert!(timeout(Duration::from_millis(400), call).await.is_err());
     timeout(SOON, ended.notified()).await.unwrap();
     assert_eq!(fixture.usage(1).await[0].outcome, Outcome::Interrupted);
@@ -105,15 +129,29 @@ async fn provider_breaks_off(head: &'static str, reset: bool) {
     .await;
     let fixture = Fixture::to(provider.address).await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", SPEAK, "content-length: 2\r\n") + "{}").await;
+    wire.send(fixture.head("POST", SPEAK, "content-length: 2\r\n") + "{}")
+        .await;
     let (text, _) = wire.rest().await;
     assert!(text.contains("abc") && !text.contains("0\r\n\r\n"), "{text}");
-    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let http2 = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap();
     for client in [reqwest::Client::new(), http2] {
-        let call = client.post(fixture.url(SPEAK)).header("xi-api-key", &fixture.token).body("{}");
+        let call = client
+            .post(fixture.url(SPEAK))
+            .header("xi-api-key", &fixture.token)
+            .body("{}");
         assert!(call.send().await.unwrap().bytes().await.is_err());
     }
-    assert!(fixture.usage(3).await.iter().all(|event| event.outcome == Outcome::Interrupted));
+    assert!(
+        fixture
+            .usage(3)
+            .await
+            .iter()
+            .all(|event| event.outcome == Outcome::Interrupted)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +169,8 @@ async fn an_answer_that_breaks_off_is_never_passed_on_as_complete() {
 async fn silence_in_mid_stream_ends_the_call() {
     let provider = Provider::start(|mut call| async move {
         call.body().await;
-        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            .await;
         call.closed().await;
         None
     })
@@ -159,7 +198,12 @@ async fn a_dead_pooled_connection_is_replaced_only_when_nothing_can_have_happene
     let fixture = Fixture::to(provider.address).await;
     let voices = "/elevenlabs/v1/voices";
     assert_eq!(fixture.request("GET", voices).send().await.unwrap().status(), 200);
-    let again = fixture.request("GET", voices).header("x-second", "1").send().await.unwrap();
+    let again = fixture
+        .request("GET", voices)
+        .header("x-second", "1")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(again.status(), 200);
     assert_eq!(provider.connections(), 2);
     assert_eq!(fixture.usage(2).await[0].outcome, Outcome::Ok);
@@ -174,8 +218,23 @@ async fn a_dead_pooled_connection_is_replaced_only_when_nothing_can_have_happene
     })
     .await;
     let fixture = Fixture::to(provider.address).await;
-    assert_eq!(fixture.request("POST", SPEAK).body("{}").send().await.unwrap().status(), 200);
-    let again = fixture.request("POST", SPEAK).header("x-second", "1").body("{}").send().await.unwrap();
+    assert_eq!(
+        fixture
+            .request("POST", SPEAK)
+            .body("{}")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let again = fixture
+        .request("POST", SPEAK)
+        .header("x-second", "1")
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(again.status(), 502);
     assert_eq!(again.headers()["x-voxgate-error"], "provider_unreachable");
     assert_eq!(provider.connections(), 1);
@@ -185,7 +244,8 @@ async fn a_dead_pooled_connection_is_replaced_only_when_nothing_can_have_happene
 fn slow_stream() -> impl Future<Output = Provider> {
     Provider::start(|mut call| async move {
         call.body().await;
-        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
         for _ in 0..10 {
             call.send(b"1\r\nx\r\n").await;
             sleep(Duration::from_millis(100)).await;
@@ -213,15 +273,22 @@ async fn draining_lets_streams_end_and_returns_with_the_last_one() {
     assert_eq!(running.in_flight(), 1);
     let began = Instant::now();
     let drained = tokio::spawn(running.drain(Duration::from_secs(20)));
-    let (_, orderly) = timeout(SOON, idle.rest()).await.expect("an idle connection stayed open");
+    let (_, orderly) = timeout(SOON, idle.rest())
+        .await
+        .expect("an idle connection stayed open");
     assert!(orderly);
-    timeout(Duration::from_millis(500), nobody_listens(fixture.address())).await.expect("the listener stayed open");
+    timeout(Duration::from_millis(500), nobody_listens(fixture.address()))
+        .await
+        .expect("the listener stayed open");
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.unwrap() {
         body.extend_from_slice(&chunk);
     }
     assert_eq!(body, b"xxxxxxxxxx");
-    timeout(Duration::from_millis(500), drained).await.expect("it waited for nothing").unwrap();
+    timeout(Duration::from_millis(500), drained)
+        .await
+        .expect("it waited for nothing")
+        .unwrap();
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(fixture.usage(1).await[0].outcome, Outcome::Ok);
 }
@@ -230,7 +297,8 @@ async fn draining_lets_streams_end_and_returns_with_the_last_one() {
 async fn draining_cuts_streams_at_the_deadline_and_records_them() {
     let provider = Provider::start(|mut call| async move {
         call.body().await;
-        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n").await;
+        call.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
+            .await;
         call.closed().await;
         None
     })
@@ -248,7 +316,8 @@ async fn draining_cuts_streams_at_the_deadline_and_records_them() {
 async fn a_reader_that_stops_is_cut_and_a_slow_one_is_not() {
     let provider = Provider::start(|mut call| async move {
         call.body().await;
-        call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 67108864\r\n\r\n").await;
+        call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 67108864\r\n\r\n")
+            .await;
         let chunk = vec![b'x'; 1 << 16];
         for _ in 0..1024 {
             call.send(&chunk).await;
@@ -260,7 +329,8 @@ async fn a_reader_that_stops_is_cut_and_a_slow_one_is_not() {
     options.write_timeout = Duration::from_millis(700);
     let fixture = options.start().await;
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", SPEAK, "content-length: 2\r\n") + "{}").await;
+    wire.send(fixture.head("POST", SPEAK, "content-length: 2\r\n") + "{}")
+        .await;
     let event = fixture.usage(1).await.remove(0);
     assert_eq!(event.outcome, Outcome::Interrupted);
     assert!(event.bytes_out < 67_108_864);

@@ -15,7 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use uuid::Uuid;
-use vault::{AuditFilter, CredentialRow, NewCredential, NewToken, Secret, SystemClock, UsageFilter, Vault, VaultSettings};
+use vault::{
+    AuditFilter, CredentialRow, NewCredential, NewToken, Secret, SystemClock, UsageFilter, Vault,
+    VaultSettings,
+};
 
 pub const KEY: &str = "provider-key-0123456789";
 pub const PROVIDER: &str = "elevenlabs";
@@ -48,7 +51,11 @@ impl Options {
     pub fn to(address: SocketAddr) -> Self {
         Self {
             origin: format!("http://{address}"),
-            timeouts: TimeoutOverrides { connect: None, first_byte: None, idle: None },
+            timeouts: TimeoutOverrides {
+                connect: None,
+                first_byte: None,
+                idle: None,
+            },
             max_body_bytes: 1 << 30,
             head_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
@@ -61,10 +68,15 @@ impl Options {
 
     pub async fn start(self) -> Fixture {
         // As `main` does, before anything builds a TLS client.
-        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
         let folder = tempfile::tempdir().unwrap();
         let hosts = BTreeMap::from([("api".to_owned(), self.origin.clone())]);
-        let providers = Providers::built_in().unwrap().with_hosts(PROVIDER, &hosts).unwrap();
+        let providers = Providers::built_in()
+            .unwrap()
+            .with_hosts(PROVIDER, &hosts)
+            .unwrap();
         let providers = Arc::new(providers.with_timeouts(PROVIDER, self.timeouts).unwrap());
         let vault = open_vault(&folder, providers.clone()).await;
         let token = new_token(&vault).await;
@@ -88,7 +100,14 @@ impl Options {
         };
         let running = gateway::start(settings, providers, vault.clone(), callers, app, &registry).unwrap();
         let address = running.address();
-        Fixture { vault, token, _folder: folder, registry, running: Some(running), address }
+        Fixture {
+            vault,
+            token,
+            _folder: folder,
+            registry,
+            running: Some(running),
+            address,
+        }
     }
 }
 
@@ -110,7 +129,11 @@ pub fn ada() -> UserId {
 }
 
 fn actor() -> Actor {
-    Actor { user: Some(ada()), ip: None, request_id: Uuid::now_v7() }
+    Actor {
+        user: Some(ada()),
+        ip: None,
+        request_id: Uuid::now_v7(),
+    }
 }
 
 async fn new_token(vault: &Vault) -> String {
@@ -123,7 +146,13 @@ async fn new_token(vault: &Vault) -> String {
         teams: Vec::new(),
         admin_of: Vec::new(),
     };
-    vault.create_token(&actor(), new).await.unwrap().1.expose().to_owned()
+    vault
+        .create_token(&actor(), new)
+        .await
+        .unwrap()
+        .1
+        .expose()
+        .to_owned()
 }
 
 async fn store_key(vault: &Vault, providers: &Providers) {
@@ -133,7 +162,9 @@ async fn store_key(vault: &Vault, providers: &Providers) {
         provider: provider.id.clone(),
         secret: Secret::new(KEY),
         settings: Settings::new(),
-        hosts: provider.hosts(&provider.settings(&Settings::new()).unwrap()).unwrap(),
+        hosts: provider
+            .hosts(&provider.settings(&Settings::new()).unwrap())
+            .unwrap(),
         status_reason: None,
         status_detail: None,
     };
@@ -164,19 +195,27 @@ impl Fixture {
     /// A request of this user's, not sent yet.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = method.parse().unwrap();
-        client().request(method, self.url(path)).header("xi-api-key", &self.token)
+        client()
+            .request(method, self.url(path))
+            .header("xi-api-key", &self.token)
     }
 
     /// A connection on which the test writes HTTP by hand.
     pub async fn connect(&self) -> Wire {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Wire { stream, received: Vec::new() }
+        Wire {
+            stream,
+            received: Vec::new(),
+        }
     }
 
     /// A head of this user's, complete but for what `more` adds.
     pub fn head(&self, method: &str, path: &str, more: &str) -> String {
-        format!("{method} {path} HTTP/1.1\r\nhost: gateway\r\nxi-api-key: {}\r\n{more}\r\n", self.token)
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: gateway\r\nxi-api-key: {}\r\n{more}\r\n",
+            self.token
+        )
     }
 
     /// The usage events once there are `count`, newest first; never more.
@@ -200,7 +239,12 @@ impl Fixture {
     pub async fn credential(&self, expected: impl Fn(&CredentialRow) -> bool) -> CredentialRow {
         let (by, owner, provider) = (actor(), Owner::User(ada()), ProviderId::new(PROVIDER));
         let read = || async {
-            let row = self.vault.read_credential(&by, &owner, &provider).await.unwrap().unwrap();
+            let row = self
+                .vault
+                .read_credential(&by, &owner, &provider)
+                .await
+                .unwrap()
+                .unwrap();
             vec![row]
         };
         settled(read, |rows| expected(&rows[0])).await.remove(0)
@@ -224,8 +268,14 @@ where
 }
 
 pub fn client() -> reqwest::Client {
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .unwrap()
 }
 
 /// HTTP/1.1 by hand.
@@ -245,7 +295,11 @@ impl Wire {
         let found = async {
             while !contains(&self.received, pattern) {
                 let read = self.stream.read_buf(&mut self.received).await.unwrap();
-                assert!(read > 0, "closed before {pattern:?}: {:?}", String::from_utf8_lossy(&self.received));
+                assert!(
+                    read > 0,
+                    "closed before {pattern:?}: {:?}",
+                    String::from_utf8_lossy(&self.received)
+                );
             }
         };
         timeout(PATIENCE, found).await.expect("nothing more came");
@@ -260,7 +314,9 @@ impl Wire {
 }
 
 pub fn contains(bytes: &[u8], pattern: &str) -> bool {
-    bytes.windows(pattern.len()).any(|window| window == pattern.as_bytes())
+    bytes
+        .windows(pattern.len())
+        .any(|window| window == pattern.as_bytes())
 }
 
 /// Resident memory of this process.

@@ -27,7 +27,10 @@ async fn drip(wire: &mut Wire) -> Duration {
         }
     }
     let (text, _) = wire.rest().await;
-    assert!(text.contains("400 Bad Request") && text.contains("did not arrive in time"), "{text}");
+    assert!(
+        text.contains("400 Bad Request") && text.contains("did not arrive in time"),
+        "{text}"
+    );
     began.elapsed()
 }
 
@@ -61,14 +64,42 @@ async fn ambiguous_heads_are_refused_and_nothing_goes_upstream() {
     let large = format!("x-large: {}\r\n", "x".repeat(70_000));
     let huge = format!("x-huge: {}\r\n", "x".repeat(1 << 20));
     let cases = [
-        ("no host", format!("GET /elevenlabs/v1/voices HTTP/1.1\r\n{token}\r\n")),
-        ("two hosts", format!("GET /elevenlabs/v1/voices HTTP/1.1\r\nhost: a\r\nhost: b\r\n{token}\r\n")),
-        ("CONNECT", format!("CONNECT api.elevenlabs.io:443 HTTP/1.1\r\nhost: api.elevenlabs.io:443\r\n{token}\r\n")),
-        ("absolute", format!("GET http://x/elevenlabs/v1/voices HTTP/1.1\r\nhost: x\r\n{token}\r\n")),
-        ("two lengths", format!("POST /elevenlabs/v1/speech-to-text HTTP/1.1\r\nhost: x\r\n{token}content-length: 1\r\ncontent-length: 2\r\n\r\n")),
-        ("odd coding", format!("POST /elevenlabs/v1/speech-to-text HTTP/1.1\r\nhost: x\r\n{token}transfer-encoding: gzip\r\n\r\n")),
-        ("large", format!("GET /elevenlabs/v1/voices HTTP/1.1\r\nhost: x\r\n{token}{large}\r\n")),
-        ("huge", format!("GET /elevenlabs/v1/voices HTTP/1.1\r\nhost: x\r\n{token}{huge}\r\n")),
+        (
+            "no host",
+            format!("GET /elevenlabs/v1/voices HTTP/1.1\r\n{token}\r\n"),
+        ),
+        (
+            "two hosts",
+            format!("GET /elevenlabs/v1/voices HTTP/1.1\r\nhost: a\r\nhost: b\r\n{token}\r\n"),
+        ),
+        (
+            "CONNECT",
+            format!("CONNECT api.elevenlabs.io:443 HTTP/1.1\r\nhost: api.elevenlabs.io:443\r\n{token}\r\n"),
+        ),
+        (
+            "absolute",
+            format!("GET http://x/elevenlabs/v1/voices HTTP/1.1\r\nhost: x\r\n{token}\r\n"),
+        ),
+        (
+            "two lengths",
+            format!(
+                "POST /elevenlabs/v1/speech-to-text HTTP/1.1\r\nhost: x\r\n{token}content-length: 1\r\ncontent-length: 2\r\n\r\n"
+            ),
+        ),
+        (
+            "odd coding",
+            format!(
+                "POST /elevenlabs/v1/speech-to-text HTTP/1.1\r\nhost: x\r\n{token}transfer-encoding: gzip\r\n\r\n"
+            ),
+        ),
+        (
+            "large",
+            format!("GET /elevenlabs/v1/voices HTTP/1.1\r\nhost: x\r\n{token}{large}\r\n"),
+        ),
+        (
+            "huge",
+            format!("GET /elevenlabs/v1/voices HTTP/1.1\r\nhost: x\r\n{token}{huge}\r\n"),
+        ),
         ("not HTTP", "\x16\x03\x01 what\r\n\r\n".to_owned()),
     ];
     for (name, head) in cases {
@@ -77,7 +108,10 @@ async fn ambiguous_heads_are_refused_and_nothing_goes_upstream() {
         wire.until("\r\n\r\n").await;
         let text = String::from_utf8_lossy(&wire.received).into_owned();
         assert!(text.starts_with("HTTP/1.1 400"), "{name}: {text}");
-        assert!(text.contains("x-voxgate-error: invalid_request"), "{name}: {text}");
+        assert!(
+            text.contains("x-voxgate-error: invalid_request"),
+            "{name}: {text}"
+        );
     }
     assert_eq!(provider.connections(), 0);
 }
@@ -87,7 +121,8 @@ async fn length_beside_chunks_means_chunks_and_a_closed_connection() {
     let provider = Provider::start(|mut call| async move {
         assert!(call.header("content-length").is_none());
         let body = call.body().await;
-        call.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes()).await;
+        call.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes())
+            .await;
         call.send(&body).await;
         Some(call)
     })
@@ -95,8 +130,10 @@ async fn length_beside_chunks_means_chunks_and_a_closed_connection() {
     let fixture = Fixture::to(provider.address).await;
     let mut wire = fixture.connect().await;
     let more = "content-length: 3\r\ntransfer-encoding: chunked\r\n";
-    wire.send(fixture.head("POST", "/elevenlabs/v1/speech-to-text", more)).await;
-    wire.send("5\r\nhello\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n").await;
+    wire.send(fixture.head("POST", "/elevenlabs/v1/speech-to-text", more))
+        .await;
+    wire.send("5\r\nhello\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n")
+        .await;
     let (text, _) = wire.rest().await;
     assert!(text.ends_with("hello"), "{text}");
 }
@@ -106,7 +143,8 @@ async fn pipelined_requests_are_answered_in_order() {
     let (_provider, fixture) = gateway().await;
     let mut wire = fixture.connect().await;
     let first = fixture.head("GET", "/elevenlabs/v1/voices", "");
-    wire.send(format!("{first}GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n{first}")).await;
+    wire.send(format!("{first}GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n{first}"))
+        .await;
     wire.until("ok\n").await;
     wire.until("ok\nHTTP/1.1 200 OK").await;
     fixture.usage(2).await;

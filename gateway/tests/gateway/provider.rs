@@ -42,13 +42,19 @@ impl Provider {
                 tokio::spawn(async move {
                     let mut next = Conversation::begin(stream, Vec::new(), connection).await;
                     while let Some(conversation) = next {
-                        let Some(left) = answer(conversation).await else { return };
+                        let Some(left) = answer(conversation).await else {
+                            return;
+                        };
                         next = Conversation::begin(left.stream, left.received, connection).await;
                     }
                 });
             }
         });
-        Self { address, connections, task }
+        Self {
+            address,
+            connections,
+            task,
+        }
     }
 
     /// Answers everything alike, after reading the body.
@@ -78,7 +84,12 @@ impl Conversation {
             if let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
                 let rest = received.split_off(end + 4);
                 let head = String::from_utf8(received).unwrap();
-                return Some(Self { stream, received: rest, head, connection });
+                return Some(Self {
+                    stream,
+                    received: rest,
+                    head,
+                    connection,
+                });
             }
             if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
                 return None;
@@ -106,9 +117,15 @@ impl Conversation {
 
     /// The whole body, by its framing.
     pub async fn body(&mut self) -> Vec<u8> {
-        if let Some(length) = self.header("content-length").map(|length| length.parse::<usize>().unwrap()) {
+        if let Some(length) = self
+            .header("content-length")
+            .map(|length| length.parse::<usize>().unwrap())
+        {
             while self.received.len() < length {
-                assert!(self.stream.read_buf(&mut self.received).await.unwrap() > 0, "the body broke off");
+                assert!(
+                    self.stream.read_buf(&mut self.received).await.unwrap() > 0,
+                    "the body broke off"
+                );
             }
             let rest = self.received.split_off(length);
             return std::mem::replace(&mut self.received, rest);
@@ -137,7 +154,10 @@ impl Conversation {
                     return chunk;
                 }
             }
-            assert!(self.stream.read_buf(&mut self.received).await.unwrap() > 0, "the body broke off");
+            assert!(
+                self.stream.read_buf(&mut self.received).await.unwrap() > 0,
+                "the body broke off"
+            );
         }
     }
 

@@ -23,12 +23,27 @@ async fn refusals_speak_the_dialect_and_are_on_record() {
     let client = reqwest::Client::new();
     let cases = [
         (client.post(fixture.url(SPEAK)), 401, "unauthenticated"),
-        (client.post(fixture.url(SPEAK)).header("xi-api-key", "vxg_wrong"), 401, "unauthenticated"),
-        (fixture.request("GET", "/elevenlabs/v1/history"), 403, "forbidden_endpoint"),
-        (fixture.request("GET", "/nobody/v1/voices"), 404, "unknown_provider"),
+        (
+            client.post(fixture.url(SPEAK)).header("xi-api-key", "vxg_wrong"),
+            401,
+            "unauthenticated",
+        ),
+        (
+            fixture.request("GET", "/elevenlabs/v1/history"),
+            403,
+            "forbidden_endpoint",
+        ),
+        (
+            fixture.request("GET", "/nobody/v1/voices"),
+            404,
+            "unknown_provider",
+        ),
         (fixture.request("POST", "/v1/audio/speech"), 404, "not_found"),
         (
-            fixture.request("GET", SPEAK).header("connection", "upgrade").header("upgrade", "websocket"),
+            fixture
+                .request("GET", SPEAK)
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket"),
             403,
             "forbidden_endpoint",
         ),
@@ -43,8 +58,16 @@ async fn refusals_speak_the_dialect_and_are_on_record() {
     assert_eq!(provider.connections(), 0);
     let refusals = fixture.refusals(7).await;
     assert_eq!(refusals.len(), 7);
-    assert_eq!(refusals.iter().filter(|event| event.user.is_some()).count(), 2, "{refusals:#?}");
-    assert!(refusals.iter().all(|event| event.ip.is_some() && !format!("{event:?}").contains("vxg_")));
+    assert_eq!(
+        refusals.iter().filter(|event| event.user.is_some()).count(),
+        2,
+        "{refusals:#?}"
+    );
+    assert!(
+        refusals
+            .iter()
+            .all(|event| event.ip.is_some() && !format!("{event:?}").contains("vxg_"))
+    );
     fixture.usage(0).await;
 }
 
@@ -63,7 +86,8 @@ async fn without_a_key_the_caller_is_sent_to_the_console() {
 }
 
 const REFUSED: &str = r#"{"detail":{"status":"invalid_api_key","message":"Invalid API key"}}"#;
-const EXHAUSTED: &str = r#"{"detail":{"status":"quota_exceeded","message":"This request exceeds your quota."}}"#;
+const EXHAUSTED: &str =
+    r#"{"detail":{"status":"quota_exceeded","message":"This request exceeds your quota."}}"#;
 
 /// Refuses as `x-answer` asks.
 async fn moody_provider() -> Provider {
@@ -74,8 +98,15 @@ async fn moody_provider() -> Provider {
             Some("exhausted") => EXHAUSTED,
             _ => "ok",
         };
-        let status = if body == "ok" { "200 OK" } else { "401 Unauthorized" };
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let status = if body == "ok" {
+            "200 OK"
+        } else {
+            "401 Unauthorized"
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         call.send(head.as_bytes()).await;
         call.send(body.as_bytes()).await;
         Some(call)
@@ -87,24 +118,43 @@ async fn moody_provider() -> Provider {
 async fn a_refused_key_is_marked_and_a_success_heals_it() {
     let provider = moody_provider().await;
     let fixture = Fixture::to(provider.address).await;
-    let ask = |mood: &'static str| fixture.request("POST", SPEAK).header("x-answer", mood).body("{}").send();
+    let ask = |mood: &'static str| {
+        fixture
+            .request("POST", SPEAK)
+            .header("x-answer", mood)
+            .body("{}")
+            .send()
+    };
 
     let answer = ask("refused").await.unwrap();
     assert_eq!(answer.status(), 401);
     assert_eq!(answer.headers()["x-voxgate-error"], "credential_invalid");
-    assert_eq!(answer.headers()["x-voxgate-setup-url"], "http://console.test/providers/elevenlabs");
+    assert_eq!(
+        answer.headers()["x-voxgate-setup-url"],
+        "http://console.test/providers/elevenlabs"
+    );
     assert_eq!(answer.text().await.unwrap(), REFUSED);
-    let row = fixture.credential(|row| row.status == CredentialStatus::Invalid).await;
-    assert_eq!((row.status, row.status_reason), (CredentialStatus::Invalid, Some(Code::CredentialInvalid)));
+    let row = fixture
+        .credential(|row| row.status == CredentialStatus::Invalid)
+        .await;
+    assert_eq!(
+        (row.status, row.status_reason),
+        (CredentialStatus::Invalid, Some(Code::CredentialInvalid))
+    );
 
     assert_eq!(ask("fine").await.unwrap().status(), 200);
-    let row = fixture.credential(|row| row.status == CredentialStatus::Valid).await;
+    let row = fixture
+        .credential(|row| row.status == CredentialStatus::Valid)
+        .await;
     assert_eq!((row.status, row.status_reason), (CredentialStatus::Valid, None));
 
     let answer = ask("exhausted").await.unwrap();
     assert_eq!(answer.headers()["x-voxgate-error"], "provider_quota_exceeded");
     let row = fixture.credential(|row| row.status_reason.is_some()).await;
-    assert_eq!((row.status, row.status_reason), (CredentialStatus::Valid, Some(Code::ProviderQuotaExceeded)));
+    assert_eq!(
+        (row.status, row.status_reason),
+        (CredentialStatus::Valid, Some(Code::ProviderQuotaExceeded))
+    );
     let outcomes: Vec<_> = fixture.usage(3).await.iter().map(|event| event.outcome).collect();
     assert_eq!(outcomes, [Outcome::Error, Outcome::Ok, Outcome::Error]);
 }
@@ -113,9 +163,11 @@ async fn a_refused_key_is_marked_and_a_success_heals_it() {
 async fn a_long_error_body_passes_whole() {
     let provider = Provider::start(|mut call| async move {
         call.body().await;
-        call.send(b"HTTP/1.1 500 Oops\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        call.send(b"HTTP/1.1 500 Oops\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
         for _ in 0..30 {
-            call.send(format!("{:x}\r\n{}\r\n", 10_000, "e".repeat(10_000)).as_bytes()).await;
+            call.send(format!("{:x}\r\n{}\r\n", 10_000, "e".repeat(10_000)).as_bytes())
+                .await;
         }
         call.send(b"0\r\n\r\n").await;
         Some(call)
@@ -143,7 +195,10 @@ async fn unreachable_and_silent_providers_are_told_apart() {
     let event = fixture.usage(1).await.remove(0);
     assert_eq!((event.outcome, event.status), (Outcome::Error, None));
 
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     for origin in [format!("http://{nobody}"), "http://does-not-exist.invalid".into()] {
         let mut options = Options::to(nobody);
         options.origin = origin;
@@ -163,15 +218,24 @@ async fn redirects_are_not_followed_and_never_lead_away() {
             "/v1/voices" => format!("http://{}/v1/models?page=2", call.header("host").unwrap()),
             _ => "https://elsewhere.example/steal".to_owned(),
         };
-        call.send(format!("HTTP/1.1 302 Found\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
+        call.send(format!("HTTP/1.1 302 Found\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n").as_bytes())
+            .await;
         Some(call)
     })
     .await;
     let fixture = Fixture::to(provider.address).await;
-    let answer = fixture.request("GET", "/elevenlabs/v1/voices").send().await.unwrap();
+    let answer = fixture
+        .request("GET", "/elevenlabs/v1/voices")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 302);
     assert_eq!(answer.headers()["location"], "/elevenlabs/v1/models?page=2");
-    let answer = fixture.request("GET", "/elevenlabs/v1/models").send().await.unwrap();
+    let answer = fixture
+        .request("GET", "/elevenlabs/v1/models")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.headers().get("location"), None);
     let (status, code, _) = error_of(answer).await;
     assert_eq!((status, code.as_str()), (502, "provider_error"));

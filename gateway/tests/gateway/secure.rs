@@ -24,7 +24,9 @@ struct Certificate {
 
 impl Certificate {
     fn new(name: &str) -> Self {
-        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
         let made = generate_simple_self_signed([name.to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
@@ -37,20 +39,29 @@ impl Certificate {
     }
 
     fn files(&self) -> TlsFiles {
-        TlsFiles { cert: self.path(), key: self.folder.path().join("key.pem") }
+        TlsFiles {
+            cert: self.path(),
+            key: self.folder.path().join("key.pem"),
+        }
     }
 
     fn acceptor(&self, alpn: &[&str]) -> TlsAcceptor {
         let key = PrivatePkcs8KeyDer::from(self.made.signing_key.serialize_der());
         let config = ServerConfig::builder().with_no_client_auth();
-        let mut config = config.with_single_cert(vec![self.made.cert.der().clone()], key.into()).unwrap();
+        let mut config = config
+            .with_single_cert(vec![self.made.cert.der().clone()], key.into())
+            .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 
     fn client(&self) -> reqwest::Client {
         let root = reqwest::Certificate::from_pem(self.made.cert.pem().as_bytes()).unwrap();
-        reqwest::Client::builder().add_root_certificate(root).no_proxy().build().unwrap()
+        reqwest::Client::builder()
+            .add_root_certificate(root)
+            .no_proxy()
+            .build()
+            .unwrap()
     }
 }
 
@@ -65,7 +76,9 @@ async fn http2_provider(acceptor: TlsAcceptor) -> (u16, Arc<AtomicUsize>) {
             let acceptor = acceptor.clone();
             let counter = counter.clone();
             tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
                 counter.fetch_add(1, Ordering::SeqCst);
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((request, respond))) = connection.accept().await {
@@ -107,17 +120,32 @@ async fn http2_upstream_over_verified_tls() {
     let fixture = options.start().await;
     for size in [2usize, 70_000, 4 << 20] {
         let body = vec![b'y'; size];
-        let answer = fixture.request("POST", LISTEN).body(body.clone()).send().await.unwrap();
+        let answer = fixture
+            .request("POST", LISTEN)
+            .body(body.clone())
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.bytes().await.unwrap(), body);
     }
-    assert_eq!(connections.load(Ordering::SeqCst), 1, "the connection was not reused");
-    let broken = fixture.request("POST", "/elevenlabs/v1/sound-generation").body("{}").send().await.unwrap();
+    assert_eq!(
+        connections.load(Ordering::SeqCst),
+        1,
+        "the connection was not reused"
+    );
+    let broken = fixture
+        .request("POST", "/elevenlabs/v1/sound-generation")
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
     assert!(broken.bytes().await.is_err());
     assert_eq!(fixture.usage(4).await[0].outcome, Outcome::Interrupted);
 
     let mut wire = fixture.connect().await;
-    wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n")).await;
+    wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n"))
+        .await;
     wire.send("3\r\nabc\r\n0\r\n\r\n").await;
     wire.until("3\r\nabc\r\n0\r\n\r\n").await;
 }
@@ -133,7 +161,10 @@ async fn trailers_pass_between_http2_sides() {
     let stream = tokio::net::TcpStream::connect(fixture.address()).await.unwrap();
     let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
-    let request = http::Request::post(fixture.url(LISTEN)).header("xi-api-key", &fixture.token).body(()).unwrap();
+    let request = http::Request::post(fixture.url(LISTEN))
+        .header("xi-api-key", &fixture.token)
+        .body(())
+        .unwrap();
     let (answer, mut body) = send.send_request(request, false).unwrap();
     body.send_data(Bytes::from_static(b"abc"), true).unwrap();
     let mut answer = answer.await.unwrap().into_body();
@@ -149,10 +180,15 @@ async fn http1_upstream_over_tls_and_an_unknown_issuer() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
             let mut head = Vec::new();
             while !head.ends_with(b"{}") && stream.read_buf(&mut head).await.unwrap() > 0 {}
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
+                .await
+                .unwrap();
         }
     });
     for (trusted, status) in [(true, 200), (false, 502)] {
@@ -179,11 +215,31 @@ async fn our_certificate_can_be_exchanged_while_serving() {
     assert_eq!(answer.version(), reqwest::Version::HTTP_2);
     assert!(second.client().get(&url).send().await.is_err());
 
-    let live = |files: TlsFiles| Live { cors_origins: Vec::new(), tls: Some(files) };
-    let mixed = TlsFiles { cert: first.path(), key: second.files().key };
+    let live = |files: TlsFiles| Live {
+        cors_origins: Vec::new(),
+        tls: Some(files),
+    };
+    let mixed = TlsFiles {
+        cert: first.path(),
+        key: second.files().key,
+    };
     assert!(fixture.running().reload(live(mixed)).is_err());
-    assert!(first.client().get(&url).send().await.is_ok(), "a bad pair replaced a good one");
+    assert!(
+        first.client().get(&url).send().await.is_ok(),
+        "a bad pair replaced a good one"
+    );
     fixture.running().reload(live(second.files())).unwrap();
-    assert_eq!(second.client().get(&url).send().await.unwrap().text().await.unwrap(), "ok\n");
+    assert_eq!(
+        second
+            .client()
+            .get(&url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+        "ok\n"
+    );
     assert!(first.client().get(&url).send().await.is_err());
 }
