@@ -11,13 +11,15 @@ mod lint;
 mod origin;
 mod parse;
 mod pattern;
+mod pointer;
 mod provider;
 mod registry;
 mod settings;
 
 pub use errors::{DescriptorError, DescriptorErrors};
 pub use origin::{Hosts, Origin, OriginError};
-pub use pattern::{Glob, PathPattern, Pointer, Step};
+pub use pattern::PathPattern;
+pub use pointer::{Glob, Pointer, Step};
 pub use provider::*;
 pub use registry::{Providers, check_file};
 pub use settings::{Setting, Settings, SettingsError, Shape, Template};

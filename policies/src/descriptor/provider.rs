@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 
 use super::origin::Origin;
-use super::pattern::{Glob, PathPattern, Pointer};
+use super::pattern::PathPattern;
+use super::pointer::{Glob, Pointer};
 use super::settings::{Setting, Template};
 use crate::vocabulary::{Dialect, Operation, ProviderId, Verdict};
 

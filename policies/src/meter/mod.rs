@@ -5,6 +5,7 @@
 //! read: what neither the provider says nor can be measured stays `None`.
 
 mod json;
+mod json_string;
 mod multipart;
 mod readers;
 mod sse;
