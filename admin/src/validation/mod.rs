@@ -58,24 +58,15 @@ pub async fn admit(admin: &Admin, by: &Actor, candidate: Candidate<'_>) -> Resul
         Ok((reason, detail, judged.models))
     });
     match admitted {
-        Ok((reason, detail, Some(models))) => Ok(Proof {
-            reason,
-            detail,
-            models,
-        }),
-        Ok((reason, detail, None)) => {
-            let deadline = deadline.min(Instant::now() + MODELS_WITHIN);
-            let Candidate {
-                provider,
-                hosts,
-                secret,
-                ..
-            } = candidate;
-            let models = lists::ask_models(admin, provider, hosts, secret, deadline).await;
+        Ok((reason, detail, listed)) => {
+            let models = match listed {
+                Some(models) => models,
+                None => models(admin, candidate, reason, deadline).await,
+            };
             Ok(Proof {
                 reason,
                 detail,
-                models: models.unwrap_or_else(|_| provider.models.fixed.clone()),
+                models,
             })
         }
         Err(problem) => {
@@ -83,6 +74,28 @@ pub async fn admit(admin: &Admin, by: &Actor, candidate: Candidate<'_>) -> Resul
             Err(problem)
         }
     }
+}
+
+/// The models that go with a proven key: live if the provider lists them soon, else those of the descriptor.
+async fn models(
+    admin: &Admin,
+    candidate: Candidate<'_>,
+    reason: Option<Code>,
+    deadline: Instant,
+) -> Vec<Model> {
+    let Candidate {
+        provider,
+        hosts,
+        secret,
+        ..
+    } = candidate;
+    let known = || provider.models.fixed.clone();
+    if reason.is_some() {
+        return known();
+    }
+    let deadline = deadline.min(Instant::now() + MODELS_WITHIN);
+    let live = lists::ask_models(admin, provider, hosts, secret, deadline).await;
+    live.unwrap_or_else(|_| known())
 }
 
 /// Asks about a stored key and keeps the verdict. `None`: it was replaced or removed meanwhile.

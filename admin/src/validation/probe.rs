@@ -1,6 +1,6 @@
 //! The question itself: the descriptor's probes, put to the provider with one key.
 
-use policies::descriptor::{Model, Provider, Settings};
+use policies::descriptor::{Model, Provider, Setting, Settings, Shape};
 use policies::rewrite::{self, Question};
 use policies::rules;
 use policies::vocabulary::{Actor, Code, Verdict};
@@ -90,7 +90,8 @@ fn judged(provider: &Provider, number: usize, verdict: Verdict, answer: &Answer)
     })
 }
 
-/// A host that does not resolve is the fault of the setting it was made from, where there is one.
+/// A host that does not resolve is the fault of the setting it was made from, unless the descriptor knows
+/// that value: then name resolution itself has failed.
 fn unheard(candidate: Candidate<'_>, probe: usize, silence: Silence) -> Problem {
     let Candidate {
         provider, settings, ..
@@ -117,11 +118,18 @@ fn setting_of_host<'a>(provider: &'a Provider, settings: &Settings, probe: usize
                 variant.when.contains_key(name) || variant.url.holes().any(|hole| hole == name)
             })
     };
-    let mut given = provider
+    let known = |setting: &Setting, value: &String| {
+        matches!(setting.shape, Shape::OneOf(_)) || setting.known.contains(value)
+    };
+    let doubtful = |setting: &&Setting| {
+        settings
+            .get(&setting.name)
+            .is_some_and(|value| !known(setting, value))
+            && takes_part(&setting.name)
+    };
+    provider
         .settings
         .iter()
-        .filter(|setting| settings.contains_key(&setting.name));
-    given
-        .find(|setting| takes_part(&setting.name))
+        .find(doubtful)
         .map(|setting| setting.name.as_str())
 }

@@ -283,9 +283,15 @@ async fn a_region_whose_host_does_not_resolve_is_a_setting_that_is_wrong() {
     let nowhere = |host: &str| format!("http://{{region}}.{host}.invalid");
     let house = House::over(|providers| led_to(providers, "azure", nowhere)).await;
     let token = house.token("ann").await;
-    let body = json!({"api_key": PLANTED, "settings": {"region": "eastus"}}).to_string();
-    let said = house.call("PUT /api/v1/credentials/azure", &token, &body).await;
+    let body = |region: &str| json!({"api_key": PLANTED, "settings": {"region": region}}).to_string();
+    let said = house
+        .call("PUT /api/v1/credentials/azure", &token, &body("nowhere"))
+        .await;
     assert_eq!(said.is(422, "invalid_settings")["param"], "region");
+    let said = house
+        .call("PUT /api/v1/credentials/azure", &token, &body("eastus"))
+        .await;
+    said.is(502, "provider_unreachable");
 }
 
 #[tokio::test]
