@@ -20,3 +20,4 @@ mod sign_in;
 mod strictness;
 mod tls;
 mod verdicts;
+mod wire;

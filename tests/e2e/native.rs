@@ -54,6 +54,48 @@ async fn streams_are_passed_on_as_they_come() {
     world.end().await;
 }
 
+/// Calls of several users at once: each is paid with its own key and gets its own answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_is_not_mixed_up() {
+    const CALLS_EACH: usize = 40;
+    let world = World::start(Database::Sqlite).await;
+    let mut people = Vec::new();
+    for name in ["ann", "bob", "cyd"] {
+        let user = world.user(name).await;
+        let key = world.stored_key(&user, "gemini").await;
+        people.push((user, key));
+    }
+    let crowd = (0..CALLS_EACH * people.len()).map(async |number| {
+        let (user, _) = &people[number % people.len()];
+        let call = calls::gemini_tts(&format!("{} says {number}", user.name));
+        (call.through(&world, user).await.succeeded(), call)
+    });
+    let answers = futures::future::join_all(crowd).await;
+    for (answer, call) in answers.iter().step_by(7) {
+        assert_same(answer, &call.direct(&world, &people[0].1).await);
+    }
+    for (user, key) in &people[1..] {
+        let spoken = world
+            .fakes
+            .gemini
+            .calls_with(key)
+            .into_iter()
+            .filter(|call| call.method == http::Method::POST);
+        let words: Vec<String> = spoken
+            .map(|call| String::from_utf8_lossy(&call.body).into_owned())
+            .collect();
+        assert_eq!(words.len(), CALLS_EACH, "{}", user.name);
+        assert!(
+            words
+                .iter()
+                .all(|words| words.contains(&format!("{} says", user.name))),
+            "{words:?}"
+        );
+        world.usage(user, CALLS_EACH).await;
+    }
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pieces_are_not_merged() {
     let world = World::start(Database::Sqlite).await;

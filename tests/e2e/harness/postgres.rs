@@ -169,19 +169,18 @@ fn run(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// Where the server's programs are: in PATH, or where Debian puts those of its newest version.
+/// Where the server's programs are: where Debian puts those of its newest version, or in PATH.
 fn binaries() -> PathBuf {
-    let in_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
+    const PROGRAMS: [&str; 5] = ["initdb", "postgres", "pg_isready", "createdb", "pg_dump"];
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
         .flatten();
     let mut versions: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
     versions.sort();
-    let found = in_path
-        .into_iter()
-        .chain(versions.into_iter().rev())
-        .find(|folder| folder.join("initdb").exists());
+    let in_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
+    let mut folders = versions.into_iter().rev().chain(in_path);
+    let found = folders.find(|folder| PROGRAMS.iter().all(|program| folder.join(program).exists()));
     found.expect("these tests need Postgres' server programs: install Debian's package postgresql")
 }
 
