@@ -9,8 +9,9 @@ use policies::vocabulary::{AuditEvent, RecordEvent, UsageEvent};
 use tokio::sync::watch;
 
 use crate::error::{During, VaultError};
-use crate::journal::{Journal, Segment};
+use crate::journal::Journal;
 use crate::recorder::Sink;
+use crate::segment::Segment;
 use crate::store::db::within;
 use crate::store::{audit, tokens, usage};
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::NoChance;
-use crate::keyring::KeyringError;
+use crate::key_file::KeyringError;
 
 /// Why the vault does not open. Each message says what to do where that is not plain.
 #[derive(Debug, thiserror::Error)]

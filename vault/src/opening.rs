@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,16 +14,16 @@ use tokio::runtime::Handle;
 
 use crate::cache::{Around, Cache, Generations};
 use crate::calls::system;
-use crate::clock::{SystemChance, to_microseconds};
+use crate::clock::SystemChance;
 use crate::credential::SystemKey;
-use crate::envelope::EnvelopeError;
 use crate::error::{During, OpenError, VaultError};
-use crate::keyring::{KeyringError, KeyringFile};
+use crate::key_check::{settle, verify, verify_patiently};
+use crate::key_file::KeyringFile;
 use crate::recorder::{Recorder, Sink};
 use crate::revisions::Revisions;
-use crate::store::db::{Db, Link, Place, Single, Tx, within};
+use crate::store::db::{Db, Place, Single, within};
+use crate::store::revision;
 use crate::store::schema::{self, Schema};
-use crate::store::{credentials, master_keys, revision};
 use crate::telemetry::Metrics;
 use crate::vault::{Checkable, Inner, Vault, VaultSettings};
 
@@ -230,99 +229,6 @@ fn refuse_newer(state: Schema, place: &Place) -> Result<(), OpenError> {
             version,
         }),
         _ => Ok(()),
-    }
-}
-
-/// A rotation that goes on meanwhile may change file and database between our two looks.
-async fn verify_patiently(connection: &mut Single, file: &Path) -> Result<(), OpenError> {
-    let mut looks = 0;
-    loop {
-        looks += 1;
-        let keyring = KeyringFile::load(file)?;
-        match verify(connection.link(), keyring.as_ref(), file).await {
-            Err(OpenError::MasterKey(KeyringError::Wrong { .. })) if looks < 3 => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            verified => return verified,
-        }
-    }
-}
-
-/// Whether the file holds every master key that the database knows, and they are the very keys.
-async fn verify(mut link: Link<'_>, keyring: Option<&KeyringFile>, file: &Path) -> Result<(), OpenError> {
-    const DOING: &str = "checking the master key";
-    let Some(keyring) = keyring else {
-        return match credentials::any(link).await.during(DOING)? {
-            true => Err(KeyringError::Missing {
-                file: file.to_owned(),
-            }
-            .into()),
-            false => Ok(()),
-        };
-    };
-    let ring = keyring.ring();
-    for known in master_keys::list(link.again()).await.during(DOING)? {
-        if !ring
-            .get(&known.id)
-            .is_some_and(|key| key.is_proven_by(&known.proof))
-        {
-            return Err(KeyringError::Wrong {
-                file: file.to_owned(),
-                id: known.id,
-            }
-            .into());
-        }
-    }
-    Ok(())
-}
-
-/// Makes the key file where there may be none yet, and writes into the database which key is the current one.
-/// Processes that start at once do this one after the other.
-async fn settle(settings: &VaultSettings, db: &Db) -> Result<KeyringFile, OpenError> {
-    const DOING: &str = "registering the master key";
-    let file = &settings.master_key_file;
-    let now = to_microseconds(settings.clock.now());
-    let mut tx = db.begin(DOING).await?;
-    revision::hold(tx.link()).await.during(DOING)?;
-    // The one before us in the queue may have made it, or rotated.
-    let keyring = KeyringFile::load(file)?;
-    verify(tx.link(), keyring.as_ref(), file).await?;
-    let keyring = match keyring {
-        Some(keyring) => {
-            register(&mut tx, &keyring, now).await?;
-            keyring
-        }
-        None => {
-            let made = KeyringFile::create(file, now, &SystemChance)?;
-            register(&mut tx, &made, now).await?;
-            // No credential refers to the others, and whoever lost their file cannot bring them back.
-            master_keys::delete_others(tx.link(), &made.ring().current().id)
-                .await
-                .during(DOING)?;
-            made
-        }
-    };
-    tx.commit(DOING).await?;
-    Ok(keyring)
-}
-
-async fn register(
-    tx: &mut Tx,
-    keyring: &KeyringFile,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Result<(), VaultError> {
-    let ring = keyring.ring();
-    let key = ring.current();
-    let proof = key.proof(&SystemChance).map_err(unproven)?;
-    master_keys::insert(tx.link(), &key.id, now, &proof)
-        .await
-        .during("registering the master key")
-}
-
-pub(crate) fn unproven(error: EnvelopeError) -> VaultError {
-    VaultError::Sealed {
-        id: "of the master key's proof".to_owned(),
-        why: error.to_string(),
     }
 }
 

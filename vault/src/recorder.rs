@@ -131,9 +131,13 @@ impl Writer {
     fn run(self, stopped: &mpsc::Receiver<()>) {
         let mut trouble = Trouble::default();
         let mut synced = Instant::now();
+        let mut usual = 0;
         loop {
             let stopping = stopped.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout);
-            let events = std::mem::take(&mut self.queue.lock().events);
+            // Made before the lock is taken, so that no call grows the queue or waits for memory.
+            let fresh = Vec::with_capacity(usual);
+            let events = std::mem::replace(&mut self.queue.lock().events, fresh);
+            usual = events.len();
             if !events.is_empty() {
                 self.append(events, &mut trouble);
             }

@@ -19,7 +19,7 @@ use crate::cache::{Cache, CacheKey, Generations, Shard};
 use crate::clock::{Clock, SystemChance, to_microseconds};
 use crate::credential::{Credential, SystemKey};
 use crate::error::{During, OpenError, VaultError};
-use crate::keyring::KeyringFile;
+use crate::key_file::KeyringFile;
 use crate::opening;
 use crate::recorder::Recorder;
 use crate::revisions::Revisions;

@@ -6,5 +6,6 @@ pub(crate) mod credentials;
 pub(crate) mod record;
 pub(crate) mod rotate;
 pub(crate) mod selections;
+pub(crate) mod status;
 pub(crate) mod system;
 pub(crate) mod tokens;

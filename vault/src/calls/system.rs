@@ -7,7 +7,7 @@ use policies::vocabulary::{
     Actor, AuditAction, AuditEvent, Code, CredentialStatus, Owner, ProviderId, RecordEvent,
 };
 
-use super::credentials::status_text;
+use super::status::status_text;
 use crate::credential::{Credential, SystemKey};
 use crate::vault::Vault;
 
