@@ -20,6 +20,7 @@ on_both!(
     a_key_stored_for_other_hosts_says_so,
     a_system_key_is_the_last_resort_and_remembers_its_status,
     nothing_stored_shows_the_key,
+    changes_of_one_credential_at_once_wait_for_each_other,
 );
 
 async fn a_stored_key_pays_for_the_next_call(house: House) {
@@ -421,6 +422,38 @@ async fn nothing_stored_shows_the_key(house: House) {
     }
     let debug = format!("{:?}", vault.credential(&ann, &elevenlabs()).await.unwrap());
     assert!(!debug.contains(KEY) && debug.contains("Secret(…)"));
+}
+
+async fn changes_of_one_credential_at_once_wait_for_each_other(house: House) {
+    let vault = house.open().await;
+    let ann = user("ann");
+    let changes = (0..4).map(|worker| {
+        let (vault, ann) = (vault.clone(), ann.clone());
+        tokio::spawn(async move {
+            for round in 0..10 {
+                if (worker + round) % 2 == 0 {
+                    vault
+                        .put_credential(&actor("ann"), credential(&ann, KEY))
+                        .await
+                        .unwrap();
+                } else {
+                    vault
+                        .delete_credential(&actor("ann"), &ann, &elevenlabs())
+                        .await
+                        .unwrap();
+                }
+            }
+        })
+    });
+    for change in futures::future::join_all(changes).await {
+        change.unwrap();
+    }
+    let (row, _) = vault
+        .put_credential(&actor("ann"), credential(&ann, KEY))
+        .await
+        .unwrap();
+    let opened = vault.credential(&ann, &elevenlabs()).await.unwrap().unwrap();
+    assert_eq!((opened.version, opened.secret.expose()), (row.version, KEY));
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
