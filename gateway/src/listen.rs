@@ -17,7 +17,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::proxy::{After, Gateway};
+use crate::proxy::{After, Gateway, Worker};
 use crate::socket::Socket;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -27,15 +27,15 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// The application that pingora hands accepted connections to, TLS done.
-pub struct Front(pub Arc<Gateway>);
+pub struct Front(pub Arc<Worker>);
 
 #[async_trait]
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let gateway = &self.0;
+        let (worker, gateway) = (&self.0, &self.0.gateway);
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             let _busy = gateway.busy.enter();
-            return gateway.process_new(stream, shutdown).await;
+            return worker.process_new(stream, shutdown).await;
         }
         let mut received = BytesMut::with_capacity(FIRST_READ);
         if !first_bytes(&mut stream, &mut received, shutdown).await {
@@ -51,17 +51,17 @@ impl ServerApp for Front {
             }
             if received.starts_with(PREFACE) {
                 let _busy = gateway.busy.enter();
-                return gateway.process_new(rewound(stream, &received)?, shutdown).await;
+                return worker.process_new(rewound(stream, &received)?, shutdown).await;
             }
         }
         let socket = Socket::new(stream, gateway.limits.write_timeout);
-        converse(gateway, Box::new(socket), received, shutdown).await;
+        converse(worker, Box::new(socket), received, shutdown).await;
         None
     }
 }
 
 /// HTTP/1: one request after the other.
-async fn converse(gateway: &Gateway, mut stream: Stream, mut received: BytesMut, shutdown: &ShutdownWatch) {
+async fn converse(worker: &Worker, mut stream: Stream, mut received: BytesMut, shutdown: &ShutdownWatch) {
     loop {
         if received.is_empty() {
             received.reserve(FIRST_READ);
@@ -69,16 +69,16 @@ async fn converse(gateway: &Gateway, mut stream: Stream, mut received: BytesMut,
                 return;
             }
         }
-        let _busy = gateway.busy.enter();
+        let _busy = worker.gateway.busy.enter();
         let mut session = ServerSession::new_http1(stream);
-        if !read_head(gateway, &mut session, received).await {
+        if !read_head(&worker.gateway, &mut session, received).await {
             return;
         }
         let draining = *shutdown.borrow();
         if draining {
             session.set_keepalive(None);
         }
-        if gateway.serve(&mut session, draining).await == After::Cut {
+        if worker.serve(&mut session, draining).await == After::Cut {
             return;
         }
         let Ok(Some(reusable)) = session.finish().await else {

@@ -35,13 +35,13 @@ use crate::telemetry::{Meters, RefusalBudget};
 /// Closing at once would reset the connection and lose the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What all threads share.
 pub struct Gateway {
     pub limits: Limits,
     pub providers: Arc<Providers>,
     pub vault: Vault,
     pub callers: Callers,
     pub app: Handle,
-    pub connector: Connector,
     pub addresses: Addresses,
     pub meters: Meters,
     pub strangers: RefusalBudget,
@@ -50,6 +50,13 @@ pub struct Gateway {
     /// Connections with a request under way, and HTTP/2 connections.
     pub busy: InFlight,
     pub options: HttpServerOptions,
+}
+
+/// What one thread serves with. Connections to providers stay on the thread that made them, so that no
+/// byte of theirs wakes two threads.
+pub struct Worker {
+    pub gateway: Arc<Gateway>,
+    pub connector: Connector,
 }
 
 pub struct Limits {
@@ -69,9 +76,15 @@ pub enum After {
     Cut,
 }
 
-impl Gateway {
+impl Worker {
     /// Everything that happens to one request. Called once its head is there.
     pub async fn serve(&self, session: &mut ServerSession, draining: bool) -> After {
+        self.gateway.serve(&self.connector, session, draining).await
+    }
+}
+
+impl Gateway {
+    async fn serve(&self, connector: &Connector, session: &mut ServerSession, draining: bool) -> After {
         let head = session.req_header();
         if let Some(ours) = self.own_answer(head, draining).await {
             let bodiless = is_bodiless(&session.req_header().method);
@@ -84,7 +97,7 @@ impl Gateway {
             Ok(permit) => {
                 let source = permit.grant.credential().owner.source();
                 marks.resolved(&permit.grant.provider().id, Some(source));
-                self.exchange(session, &call, permit, marks).await
+                self.exchange(connector, session, &call, permit, marks).await
             }
             Err(Stop { refusal, seen }) => {
                 if let Some(provider) = &seen.provider {
@@ -106,6 +119,7 @@ impl Gateway {
 
     async fn exchange(
         &self,
+        connector: &Connector,
         session: &mut ServerSession,
         call: &Call,
         permit: Permit,
@@ -115,7 +129,7 @@ impl Gateway {
         let _active = self.meters.active(&provider.id);
         let headers = &session.req_header().headers;
         let mut attempt = Attempt::begin(&self.vault, &self.meters, call, &permit.grant, headers);
-        let mut exchange = Exchange::new(self, &permit, session, &marks, &mut attempt);
+        let mut exchange = Exchange::new(self, connector, &permit, session, &marks, &mut attempt);
         let result = exchange.run().await;
         let answered = exchange.has_answered();
         attempt.end(result.as_ref().copied());
@@ -164,7 +178,8 @@ impl Gateway {
         message: &'static str,
         cause: Option<String>,
     ) {
-        let call = Call::begin(Method::GET, peer_ip(session));
+        let unknown = Method::from_bytes(b"-").unwrap_or_default();
+        let call = Call::begin(unknown, peer_ip(session));
         let mut refusal = Refusal::new(Code::InvalidRequest, message);
         refusal.cause = cause;
         let seen = Seen::nothing(Dialect::Plain);
@@ -231,13 +246,13 @@ impl Gateway {
 /// How pingora hands over the streams of an HTTP/2 connection. HTTP/1 connections are kept by
 /// [`crate::listen`].
 #[async_trait]
-impl HttpServerApp for Gateway {
+impl HttpServerApp for Worker {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        session.set_write_timeout(Some(self.limits.write_timeout));
+        session.set_write_timeout(Some(self.gateway.limits.write_timeout));
         let draining = *shutdown.borrow();
         match self.serve(&mut session, draining).await {
             After::Finish => {
@@ -250,6 +265,6 @@ impl HttpServerApp for Gateway {
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
+        Some(&self.gateway.options)
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::os::fd::IntoRawFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use policies::descriptor::Providers;
+use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,7 +26,7 @@ use vault::Vault;
 
 use crate::cors::Cors;
 use crate::listen::Front;
-use crate::proxy::{Gateway, Limits};
+use crate::proxy::{Gateway, Limits, Worker};
 use crate::resolve::Addresses;
 use crate::stages::admit::InFlight;
 use crate::telemetry::{Meters, RefusalBudget};
@@ -85,8 +87,16 @@ pub fn start(
     let gateway = Arc::new(gateway(&settings, providers, vault, callers, app, registry)?);
     let (socket, address) = bind(settings.listen)?;
     let (stop, stopping) = watch::channel(false);
+    let roots = settings.ca_file.as_deref().map(tls::roots).transpose()?;
     let listeners = (0..workers)
-        .map(|_| listener(&socket, address, gateway.clone(), cert.clone(), stopping.clone()))
+        .map(|_| {
+            let connector = connector(roots.as_ref().map(NamedTempFile::path), workers);
+            let worker = Worker {
+                gateway: gateway.clone(),
+                connector,
+            };
+            listener(&socket, address, worker, cert.clone(), stopping.clone())
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let (workers, listening) = Workers::start(listeners).map_err(StartError::Threads)?;
     Ok(Running {
@@ -119,7 +129,6 @@ fn gateway(
             public_url: settings.public_url.clone(),
         },
         meters: Meters::new(&providers, registry)?,
-        connector: connector(settings)?,
         providers,
         vault,
         callers,
@@ -133,13 +142,10 @@ fn gateway(
     })
 }
 
-fn connector(settings: &GatewaySettings) -> Result<Connector, StartError> {
-    let roots = settings.ca_file.as_deref().map(tls::roots).transpose()?;
-    let mut options = ConnectorOptions::new(POOLED);
-    options.ca_file = roots
-        .as_ref()
-        .map(|file| file.path().to_string_lossy().into_owned());
-    Ok(Connector::new(Some(options)))
+fn connector(roots: Option<&Path>, workers: usize) -> Connector {
+    let mut options = ConnectorOptions::new(POOLED.div_ceil(workers));
+    options.ca_file = roots.map(|path| path.to_string_lossy().into_owned());
+    Connector::new(Some(options))
 }
 
 /// The socket is ours, so that port 0 is known before anyone is served.
@@ -155,7 +161,7 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
 fn listener(
     socket: &TcpListener,
     address: SocketAddr,
-    gateway: Arc<Gateway>,
+    worker: Worker,
     cert: Option<Arc<LiveCert>>,
     stopping: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
@@ -166,7 +172,7 @@ fn listener(
     if let Some(cert) = cert {
         endpoint = endpoint.tls(tls::listener(cert)?);
     }
-    let mut service = Service::new("gateway".to_owned(), Front(gateway));
+    let mut service = Service::new("gateway".to_owned(), Front(Arc::new(worker)));
     service.add_listener(endpoint);
     let mut inherited = Fds::new();
     inherited.add(address.to_string(), socket.into_raw_fd());

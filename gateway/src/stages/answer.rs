@@ -25,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum Answer {
     Awaited,
     Held(Held),
-    Passing(Passing),
+    /// Its head has been written.
+    Passing,
 }
 
 /// An error answer that has not been judged yet.
@@ -36,39 +37,23 @@ pub struct Held {
     until: Instant,
 }
 
-/// The head and what was held, until they are written; both empty from then on.
-#[derive(Default)]
-pub struct Passing {
-    pub head: Option<Box<ResponseHeader>>,
-    pub held: Vec<Bytes>,
-}
-
-impl Answer {
-    pub fn begin(
-        head: &ResponseHeader,
-        grant: &Grant,
-        marks: &Marks,
-        request: &RequestHeader,
-    ) -> Result<Self, Fault> {
-        let passed = passed_head(head, grant, marks, request)?;
-        Ok(if head.status.as_u16() >= 400 {
-            let until = Instant::now() + PATIENCE;
-            Answer::Held(Held {
-                head: passed,
-                chunks: Vec::new(),
-                bytes: 0,
-                until,
-            })
-        } else {
-            Answer::Passing(Passing {
-                head: Some(passed),
-                held: Vec::new(),
-            })
-        })
-    }
+/// An error answer with the verdict in its head.
+pub struct Judged {
+    pub head: Box<ResponseHeader>,
+    pub chunks: Vec<Bytes>,
+    pub code: Option<Code>,
 }
 
 impl Held {
+    pub fn new(head: Box<ResponseHeader>) -> Self {
+        Self {
+            head,
+            chunks: Vec::new(),
+            bytes: 0,
+            until: Instant::now() + PATIENCE,
+        }
+    }
+
     pub fn until(&self) -> Instant {
         self.until
     }
@@ -81,13 +66,7 @@ impl Held {
     }
 
     /// What the error means for the caller, and for the credential, whose status is noted.
-    pub fn judge(
-        mut self,
-        vault: &Vault,
-        grant: &Grant,
-        by: Actor,
-        public_url: &str,
-    ) -> (Passing, Option<Code>) {
+    pub fn judge(mut self, vault: &Vault, grant: &Grant, by: Actor, public_url: &str) -> Judged {
         let provider = grant.provider();
         let status = self.head.status.as_u16();
         let body = joined(&self.chunks);
@@ -111,13 +90,11 @@ impl Held {
         {
             respond::put(&mut self.head, RETRY_AFTER, HeaderValue::from(seconds));
         }
-        (
-            Passing {
-                head: Some(self.head),
-                held: self.chunks,
-            },
+        Judged {
+            head: self.head,
+            chunks: self.chunks,
             code,
-        )
+        }
     }
 }
 
@@ -159,7 +136,7 @@ pub fn note_success(vault: &Vault, grant: &Grant, by: Actor) {
 }
 
 /// The answer's head as the caller gets it.
-fn passed_head(
+pub fn passed_head(
     answer: &ResponseHeader,
     grant: &Grant,
     marks: &Marks,

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, header};
-use pingora::http::RequestHeader;
+use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::{BError, ErrorType};
 use policies::descriptor::Timeouts;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Fault;
 use super::admit::{Permit, too_large};
-use super::answer::{Answer, Passing};
+use super::answer::{Answer, Held, passed_head};
 use super::prepare::{Body, prepare};
 use super::record::Attempt;
 use super::upstream::{Event, Upstream, fault_of};
@@ -41,6 +42,7 @@ enum Upload {
 
 pub struct Exchange<'a, 'c> {
     gateway: &'a Gateway,
+    connector: &'a Connector,
     permit: &'a Permit,
     session: &'a mut ServerSession,
     marks: &'a Marks,
@@ -59,6 +61,7 @@ enum Step {
 impl<'a, 'c> Exchange<'a, 'c> {
     pub fn new(
         gateway: &'a Gateway,
+        connector: &'a Connector,
         permit: &'a Permit,
         session: &'a mut ServerSession,
         marks: &'a Marks,
@@ -72,6 +75,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
         let deadline = Instant::now();
         Self {
             gateway,
+            connector,
             permit,
             session,
             marks,
@@ -84,7 +88,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
 
     /// Whether the caller has seen the answer's head, after which nothing else can be said.
     pub fn has_answered(&self) -> bool {
-        matches!(self.answer, Answer::Passing(_))
+        matches!(self.answer, Answer::Passing)
     }
 
     pub async fn run(&mut self) -> Result<(), Fault> {
@@ -94,7 +98,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
             match self.attend(&mut upstream).await {
                 Ok(()) => {
                     if self.upload == Upload::Done {
-                        upstream.release(&self.gateway.connector).await;
+                        upstream.release(self.connector).await;
                     }
                     return Ok(());
                 }
@@ -121,10 +125,9 @@ impl<'a, 'c> Exchange<'a, 'c> {
     async fn open(&mut self) -> Result<Upstream, Fault> {
         let began = Instant::now();
         let grant = &self.permit.grant;
-        let gateway = self.gateway;
         let opening = Upstream::open(
-            &gateway.connector,
-            &gateway.addresses,
+            self.connector,
+            &self.gateway.addresses,
             grant.origin(),
             grant.provider().timeouts,
         );
@@ -239,7 +242,6 @@ impl<'a, 'c> Exchange<'a, 'c> {
 
     /// True when the answer has been passed on to its end.
     async fn hear_provider(&mut self, event: Event, upstream: &mut Upstream) -> Result<bool, Fault> {
-        self.wait(self.timeouts().idle);
         let ended = match event {
             Event::Head => {
                 self.begin_answer(upstream).await?;
@@ -255,6 +257,11 @@ impl<'a, 'c> Exchange<'a, 'c> {
         if ended {
             self.end_answer(upstream).await?;
         }
+        // From here, since a slow caller may have kept the last write waiting.
+        self.wait(self.timeouts().idle);
+        if let Answer::Held(held) = &self.answer {
+            self.deadline = self.deadline.min(held.until());
+        }
         Ok(ended)
     }
 
@@ -263,55 +270,48 @@ impl<'a, 'c> Exchange<'a, 'c> {
             return Err(Fault::Garbled("an answer without head".into()));
         };
         self.attempt.answered(head.status.as_u16(), &head.headers);
-        self.answer = Answer::begin(head, &self.permit.grant, self.marks, self.session.req_header())?;
-        match &self.answer {
-            Answer::Held(held) => self.deadline = self.deadline.min(held.until()),
-            _ => self.open_answer().await?,
+        let passed = passed_head(head, &self.permit.grant, self.marks, self.session.req_header())?;
+        if passed.status.as_u16() < 400 {
+            return self.pass_head(passed).await;
         }
+        self.answer = Answer::Held(Held::new(passed));
         Ok(())
     }
 
     async fn pass_on(&mut self, chunk: Bytes) -> Result<(), Fault> {
-        match &mut self.answer {
-            Answer::Held(held) => {
-                if !held.take(chunk) {
-                    self.deadline = self.deadline.min(held.until());
-                    return Ok(());
-                }
-                self.open_answer().await
-            }
-            _ => self.write(chunk).await,
-        }
+        let enough = match &mut self.answer {
+            Answer::Held(held) => held.take(chunk),
+            _ => return self.write(chunk).await,
+        };
+        if enough { self.judge().await } else { Ok(()) }
     }
 
-    /// Writes the head, judged first if it was held, and what was held with it.
-    async fn open_answer(&mut self) -> Result<(), Fault> {
-        let passing = match std::mem::replace(&mut self.answer, Answer::Awaited) {
-            Answer::Held(held) => {
-                let (passing, code) = held.judge(
-                    &self.gateway.vault,
-                    &self.permit.grant,
-                    self.attempt.actor(),
-                    &self.gateway.limits.public_url,
-                );
-                self.attempt.code = code;
-                passing
-            }
-            Answer::Passing(passing) => passing,
-            Answer::Awaited => return Ok(()),
+    /// Lets a held answer go, with the verdict on it.
+    async fn judge(&mut self) -> Result<(), Fault> {
+        let Answer::Held(held) = std::mem::replace(&mut self.answer, Answer::Awaited) else {
+            return Ok(());
         };
-        let Passing { head, held } = passing;
-        self.answer = Answer::Passing(Passing::default());
-        if let Some(head) = head {
-            self.session
-                .write_response_header(head)
-                .await
-                .map_err(|error| left(Some(error)))?;
-        }
-        for chunk in held {
+        let limits = &self.gateway.limits;
+        let judged = held.judge(
+            &self.gateway.vault,
+            &self.permit.grant,
+            self.attempt.actor(),
+            &limits.public_url,
+        );
+        self.attempt.code = judged.code;
+        self.pass_head(judged.head).await?;
+        for chunk in judged.chunks {
             self.write(chunk).await?;
         }
         Ok(())
+    }
+
+    async fn pass_head(&mut self, head: Box<ResponseHeader>) -> Result<(), Fault> {
+        self.answer = Answer::Passing;
+        self.session
+            .write_response_header(head)
+            .await
+            .map_err(|error| left(Some(error)))
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<(), Fault> {
@@ -322,9 +322,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
     }
 
     async fn end_answer(&mut self, upstream: &mut Upstream) -> Result<(), Fault> {
-        if !self.has_answered() {
-            self.open_answer().await?;
-        }
+        self.judge().await?;
         let trailers = upstream
             .trailers()
             .await
@@ -345,7 +343,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
     async fn silence(&mut self) -> Result<(), Fault> {
         if let Answer::Held(_) = self.answer {
             self.wait(self.timeouts().idle);
-            return self.open_answer().await;
+            return self.judge().await;
         }
         Err(match (self.upload, self.has_answered()) {
             (_, true) => Fault::Broken("neither side has sent anything for the idle limit".into()),

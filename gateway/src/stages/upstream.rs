@@ -19,6 +19,9 @@ use crate::resolve::Addresses;
 /// Addresses of one name that are tried before it counts as unreachable.
 const MAX_ADDRESSES: usize = 3;
 
+/// A provider that takes nothing of the body for this long has lost interest, and may have said why.
+const STUCK: Duration = Duration::from_secs(60);
+
 pub struct Upstream {
     session: HttpSession,
     peer: Arc<HttpPeer>,
@@ -49,7 +52,7 @@ impl Upstream {
         loop {
             let error = match connector.get_http_session(&*peer).await {
                 Ok((mut session, reused)) => {
-                    session.set_write_timeout(Some(timeouts.idle));
+                    session.set_write_timeout(Some(timeouts.idle.min(STUCK)));
                     return Ok(Self {
                         session,
                         peer,
@@ -77,7 +80,11 @@ impl Upstream {
         }
     }
 
+    /// A read may yield nothing but framing; an empty chunk would end a chunked body.
     pub async fn send(&mut self, chunk: Bytes) -> Result<(), BError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
         self.session.write_request_body(chunk, false).await
     }
 

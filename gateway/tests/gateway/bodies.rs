@@ -176,6 +176,28 @@ async fn a_chunked_upload_arrives_whole_and_chunked() {
     }
 }
 
+/// The framing of a chunk may arrive in pieces, none of which is the end of the body.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunk_framing_that_drips_does_not_end_the_body() {
+    let provider = Provider::start(|mut call| async move {
+        let body = call.body().await;
+        call.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes())
+            .await;
+        call.send(&body).await;
+        Some(call)
+    })
+    .await;
+    let fixture = Fixture::to(provider.address).await;
+    let mut wire = fixture.connect().await;
+    wire.send(fixture.head("POST", LISTEN, "transfer-encoding: chunked\r\n"))
+        .await;
+    for byte in "5;ext=1\r\nhello\r\n6\r\n world\r\n0\r\n\r\n".bytes() {
+        wire.send([byte]).await;
+        sleep(Duration::from_millis(5)).await;
+    }
+    wire.until("\r\n\r\nhello world").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_callers_are_served_alike() {
     let provider = Provider::start(|mut call| async move {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use policies::vocabulary::Outcome;
 
-use crate::fixture::{Fixture, LISTEN, Options, SPEAK};
+use crate::fixture::{Fixture, LISTEN, Options, SPEAK, client};
 use crate::provider::Provider;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -122,7 +122,7 @@ async fn an_answer_during_the_upload_is_passed_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_reaches_a_caller_in_the_middle_of_a_large_upload() {
     let (_provider, fixture) = small().await;
-    let answer = reqwest::Client::new()
+    let answer = client()
         .post(fixture.url(LISTEN))
         .body(vec![0; 8 << 20])
         .send()
@@ -139,7 +139,7 @@ async fn pages_of_listed_origins_may_call() {
     let mut options = Options::to(provider.address);
     options.cors_origins = vec!["https://app.example.com".into()];
     let fixture = options.start().await;
-    let client = reqwest::Client::new();
+    let client = client();
     let ask = |origin: &'static str| {
         let asked = client
             .request("OPTIONS".parse().unwrap(), fixture.url(SPEAK))
@@ -186,7 +186,7 @@ async fn pages_of_listed_origins_may_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_needs_no_token() {
     let (_provider, fixture) = small().await;
-    let client = reqwest::Client::new();
+    let client = client();
     assert_eq!(
         client
             .get(fixture.url("/healthz"))

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::fixture::{Fixture, LISTEN, Options, SPEAK};
+use crate::fixture::{Fixture, LISTEN, Options, SPEAK, client};
 use crate::provider::Provider;
 
 const SOON: Duration = Duration::from_secs(2);
@@ -138,7 +138,7 @@ async fn provider_breaks_off(head: &'static str, reset: bool) {
         .no_proxy()
         .build()
         .unwrap();
-    for client in [reqwest::Client::new(), http2] {
+    for client in [client(), http2] {
         let call = client
             .post(fixture.url(SPEAK))
             .header("xi-api-key", &fixture.token)

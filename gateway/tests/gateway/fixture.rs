@@ -31,6 +31,8 @@ pub struct Fixture {
     pub token: String,
     _folder: TempDir,
     pub registry: prometheus::Registry,
+    /// Keeps its connection, so that calls one after the other are served by one thread.
+    client: reqwest::Client,
     running: Option<Running>,
     address: SocketAddr,
 }
@@ -105,6 +107,7 @@ impl Options {
             token,
             _folder: folder,
             registry,
+            client: client(),
             running: Some(running),
             address,
         }
@@ -195,7 +198,7 @@ impl Fixture {
     /// A request of this user's, not sent yet.
     pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = method.parse().unwrap();
-        client()
+        self.client
             .request(method, self.url(path))
             .header("xi-api-key", &self.token)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use policies::vocabulary::{Code, CredentialStatus, Outcome};
 use serde_json::Value;
 
-use crate::fixture::{Fixture, Options, PROVIDER, SPEAK};
+use crate::fixture::{Fixture, Options, PROVIDER, SPEAK, client};
 use crate::provider::Provider;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -20,7 +20,7 @@ async fn error_of(answer: reqwest::Response) -> (u16, String, Value) {
 async fn refusals_speak_the_dialect_and_are_on_record() {
     let provider = Provider::always(OK).await;
     let fixture = Fixture::to(provider.address).await;
-    let client = reqwest::Client::new();
+    let client = client();
     let cases = [
         (client.post(fixture.url(SPEAK)), 401, "unauthenticated"),
         (
