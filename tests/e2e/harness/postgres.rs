@@ -2,7 +2,8 @@
 //!
 //! Postgres refuses to run as root, so root hands the cluster to another user. A shell stands between us and the
 //! server: it ends when our end of its standard input closes, whichever way this process dies, and takes the
-//! server and its folder with it.
+//! server and its folder with it. Of its two signals the first ends a server that has yet to install its handlers
+//! (a shell starts what runs in the background with the second one ignored), the second one that has.
 
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +18,7 @@ const GUARD: &str = r#"
 folder=$1; shift
 "$@" >"$folder/log" 2>&1 &
 cat
+kill -TERM $!
 kill -QUIT $!
 wait
 rm -rf "$folder"
