@@ -183,6 +183,12 @@ async fn silence_in_mid_stream_ends_the_call() {
     assert_eq!(fixture.usage(1).await[0].outcome, Outcome::Interrupted);
 }
 
+async fn single_threaded(provider: &Provider) -> Fixture {
+    let mut options = Options::to(provider.address);
+    options.workers = 1;
+    options.start().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_pooled_connection_is_replaced_only_when_nothing_can_have_happened() {
     // The first request on each connection is answered, the second finds it closed.
@@ -195,7 +201,7 @@ async fn a_dead_pooled_connection_is_replaced_only_when_nothing_can_have_happene
         Some(call)
     })
     .await;
-    let fixture = Fixture::to(provider.address).await;
+    let fixture = single_threaded(&provider).await;
     let voices = "/elevenlabs/v1/voices";
     assert_eq!(fixture.request("GET", voices).send().await.unwrap().status(), 200);
     let again = fixture
@@ -217,7 +223,7 @@ async fn a_dead_pooled_connection_is_replaced_only_when_nothing_can_have_happene
         Some(call)
     })
     .await;
-    let fixture = Fixture::to(provider.address).await;
+    let fixture = single_threaded(&provider).await;
     assert_eq!(
         fixture
             .request("POST", SPEAK)

@@ -31,13 +31,14 @@ pub struct Fixture {
     pub token: String,
     _folder: TempDir,
     pub registry: prometheus::Registry,
-    /// Keeps its connection, so that calls one after the other are served by one thread.
     client: reqwest::Client,
     running: Option<Running>,
     address: SocketAddr,
 }
 
 pub struct Options {
+    /// Each has its own connections to providers.
+    pub workers: usize,
     pub origin: String,
     pub timeouts: TimeoutOverrides,
     pub max_body_bytes: u64,
@@ -52,6 +53,7 @@ pub struct Options {
 impl Options {
     pub fn to(address: SocketAddr) -> Self {
         Self {
+            workers: 2,
             origin: format!("http://{address}"),
             timeouts: TimeoutOverrides {
                 connect: None,
@@ -90,7 +92,7 @@ impl Options {
         let registry = prometheus::Registry::new();
         let settings = GatewaySettings {
             listen: "127.0.0.1:0".parse().unwrap(),
-            workers: 2,
+            workers: self.workers,
             max_body_bytes: self.max_body_bytes,
             tls: self.tls,
             cors_origins: self.cors_origins,
