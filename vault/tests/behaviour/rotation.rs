@@ -104,15 +104,17 @@ async fn rotating_under_load_loses_nothing(house: House) {
         })
         .collect();
     let command = house.open_for_command().await;
-    for _ in 0..5 {
+    let mut rounds = 0;
+    // However slow the machine, there is load between the rotations.
+    while rounds < 5 || done.load(Ordering::SeqCst) < 40 {
         let report = command.rotate(&actor("root")).await.unwrap();
         assert!(report.failed.is_empty(), "{report:?}");
+        rounds += 1;
     }
     stop.store(true, Ordering::SeqCst);
     for worker in load {
         worker.await.unwrap();
     }
-    assert!(done.load(Ordering::SeqCst) > 20, "there was load");
     command.rotate(&actor("root")).await.unwrap();
     assert_eq!(keys_in_file(&house), 1);
     assert!(house.open_for_command().await.check().await.unwrap().is_empty());
