@@ -231,3 +231,38 @@ async fn metrics_have_the_names_that_dashboards_use() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_who_is_known_goes_on_and_who_is_not_comes_back_later() {
+    let (_provider, fixture) = small().await;
+    assert_eq!(
+        fixture
+            .request("POST", SPEAK)
+            .body("{}")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let stranger = vault::token::mint(&vault::SystemChance).unwrap();
+    fixture.vault.clone().close().await;
+    assert_eq!(
+        fixture
+            .request("POST", SPEAK)
+            .body("{}")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let asked = client()
+        .post(fixture.url(SPEAK))
+        .header("xi-api-key", stranger.expose())
+        .body("{}");
+    let answer = asked.send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["x-voxgate-error"], "overloaded");
+    assert!(answer.headers().contains_key("retry-after"));
+}
