@@ -55,7 +55,9 @@ pub fn start(settings: &Log) -> anyhow::Result<Flush> {
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(LineMaker(lines.clone()));
     match settings.format {
-        LogFormat::Json => registry.with(layer.json().flatten_event(true).with_span_list(false)).try_init(),
+        LogFormat::Json => registry
+            .with(layer.json().flatten_event(true).with_span_list(false))
+            .try_init(),
         LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
     }
     .context("start logging")?;
@@ -63,7 +65,11 @@ pub fn start(settings: &Log) -> anyhow::Result<Flush> {
         let lines = lines.clone();
         move || lines.write_until_closed()
     })?;
-    Ok(Flush { lines, writer: Some(writer), level })
+    Ok(Flush {
+        lines,
+        writer: Some(writer),
+        level,
+    })
 }
 
 fn filter(level: &str) -> anyhow::Result<EnvFilter> {
@@ -99,7 +105,10 @@ impl Lines {
             batch.clear();
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                let _ = writeln!(io::stderr(), "{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"lines\":{dropped}}}");
+                let _ = writeln!(
+                    io::stderr(),
+                    "{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"lines\":{dropped}}}"
+                );
             }
             if closing {
                 return;
@@ -113,7 +122,9 @@ impl<'a> MakeWriter<'a> for LineMaker {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line { lines: self.0.clone() }
+        Line {
+            lines: self.0.clone(),
+        }
     }
 }
 

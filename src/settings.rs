@@ -37,7 +37,11 @@ pub enum SettingsError {
     #[error("{origin}: {message}")]
     Syntax { origin: String, message: String },
     #[error("{origin}: {key}: {message}")]
-    Key { origin: String, key: String, message: String },
+    Key {
+        origin: String,
+        key: String,
+        message: String,
+    },
 }
 
 const PREFIX: &str = "VOXGATE";
@@ -46,8 +50,10 @@ impl Settings {
     /// Reads `file` (if any) and the environment.
     pub fn read(file: Option<&Path>) -> Result<Self, SettingsError> {
         let text = match file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?,
+            Some(path) => std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+                path: path.to_owned(),
+                source,
+            })?,
             None => String::new(),
         };
         let origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
@@ -65,8 +71,10 @@ impl Settings {
             .filter(|name| name.starts_with("VOXGATE__"))
             .map(|name| name.to_lowercase().replace("__", ".").replacen("voxgate.", "", 1))
             .collect();
-        let environment =
-            Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(environment));
+        let environment = Environment::with_prefix(PREFIX)
+            .prefix_separator("__")
+            .separator("__")
+            .source(Some(environment));
         let layers = Config::builder()
             .add_source(File::from_str(text, FileFormat::Toml))
             .add_source(environment)
@@ -84,15 +92,25 @@ impl Settings {
     /// What no single section can see.
     fn consistent(&self, origin: &str) -> Result<(), SettingsError> {
         let wrong = |key: String, message: &str| {
-            Err(SettingsError::Key { origin: origin.to_owned(), key, message: message.to_owned() })
+            Err(SettingsError::Key {
+                origin: origin.to_owned(),
+                key,
+                message: message.to_owned(),
+            })
         };
         for (id, provider) in &self.providers.each {
             if provider.api_key.is_some() && provider.api_key_file.is_some() {
-                return wrong(format!("providers.{id}.api_key_file"), "give api_key or api_key_file, not both");
+                return wrong(
+                    format!("providers.{id}.api_key_file"),
+                    "give api_key or api_key_file, not both",
+                );
             }
         }
         for (index, issuer) in self.auth.jwt.iter().enumerate() {
-            let sources = [&issuer.secret_file, &issuer.public_key_file].iter().filter(|f| f.is_some()).count()
+            let sources = [&issuer.secret_file, &issuer.public_key_file]
+                .iter()
+                .filter(|f| f.is_some())
+                .count()
                 + usize::from(issuer.jwks_url.is_some());
             if sources != 1 {
                 return wrong(
@@ -101,7 +119,10 @@ impl Settings {
                 );
             }
             if issuer.algorithms.is_empty() {
-                return wrong(format!("auth.jwt[{index}].algorithms"), "name at least one algorithm");
+                return wrong(
+                    format!("auth.jwt[{index}].algorithms"),
+                    "name at least one algorithm",
+                );
             }
         }
         Ok(())

@@ -24,9 +24,14 @@ pub fn providers(settings: &Settings) -> anyhow::Result<Providers> {
     for (id, overrides) in &settings.providers.each {
         if providers.get(id).is_none() {
             let known: Vec<&str> = providers.iter().map(|provider| provider.id.as_str()).collect();
-            bail!("providers.{id}: there is no such provider; known ones are {}", known.join(", "));
+            bail!(
+                "providers.{id}: there is no such provider; known ones are {}",
+                known.join(", ")
+            );
         }
-        providers = providers.with_hosts(id, &overrides.hosts).with_context(|| format!("providers.{id}.hosts"))?;
+        providers = providers
+            .with_hosts(id, &overrides.hosts)
+            .with_context(|| format!("providers.{id}.hosts"))?;
         providers = providers.with_timeouts(id, timeouts(overrides))?;
     }
     Ok(providers)
@@ -35,7 +40,8 @@ pub fn providers(settings: &Settings) -> anyhow::Result<Providers> {
 fn extra_files(patterns: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for pattern in patterns {
-        let found = glob::glob(pattern).with_context(|| format!("providers.extra: `{pattern}` is not a pattern"))?;
+        let found =
+            glob::glob(pattern).with_context(|| format!("providers.extra: `{pattern}` is not a pattern"))?;
         let before = files.len();
         for file in found {
             files.push(file.with_context(|| format!("providers.extra: `{pattern}`"))?);
@@ -62,15 +68,24 @@ fn timeouts(overrides: &ProviderOverrides) -> TimeoutOverrides {
 pub fn system_keys(settings: &Settings, providers: &Providers) -> anyhow::Result<Vec<SystemKey>> {
     let mut keys = Vec::new();
     for (id, configured) in &settings.providers.each {
-        let Some(secret) = system_secret(id, configured)? else { continue };
-        let provider = providers.get(id).with_context(|| format!("providers.{id}: there is no such provider"))?;
-        let filled = provider
-            .settings(&configured.settings)
-            .map_err(|error| anyhow::anyhow!("providers.{id}.settings.{}: {}", error.setting, error.message))?;
-        let hosts = provider
-            .hosts(&filled)
-            .map_err(|error| anyhow::anyhow!("providers.{id}.settings.{}: {}", error.setting, error.message))?;
-        keys.push(SystemKey { provider: provider.id.clone(), secret, settings: filled, hosts });
+        let Some(secret) = system_secret(id, configured)? else {
+            continue;
+        };
+        let provider = providers
+            .get(id)
+            .with_context(|| format!("providers.{id}: there is no such provider"))?;
+        let filled = provider.settings(&configured.settings).map_err(|error| {
+            anyhow::anyhow!("providers.{id}.settings.{}: {}", error.setting, error.message)
+        })?;
+        let hosts = provider.hosts(&filled).map_err(|error| {
+            anyhow::anyhow!("providers.{id}.settings.{}: {}", error.setting, error.message)
+        })?;
+        keys.push(SystemKey {
+            provider: provider.id.clone(),
+            secret,
+            settings: filled,
+            hosts,
+        });
     }
     Ok(keys)
 }
@@ -82,7 +97,9 @@ fn system_secret(id: &str, configured: &ProviderOverrides) -> anyhow::Result<Opt
         }
         return Ok(Some(Secret::new(key.expose().trim().to_owned())));
     }
-    let Some(file) = &configured.api_key_file else { return Ok(None) };
+    let Some(file) = &configured.api_key_file else {
+        return Ok(None);
+    };
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("providers.{id}.api_key_file: cannot read {}", file.display()))?;
     let text = zeroize::Zeroizing::new(text);
@@ -93,12 +110,19 @@ fn system_secret(id: &str, configured: &ProviderOverrides) -> anyhow::Result<Opt
 }
 
 pub fn issuers(settings: &Settings) -> anyhow::Result<Vec<IssuerSettings>> {
-    settings.auth.jwt.iter().enumerate().map(|(index, issuer)| one_issuer(index, issuer)).collect()
+    settings
+        .auth
+        .jwt
+        .iter()
+        .enumerate()
+        .map(|(index, issuer)| one_issuer(index, issuer))
+        .collect()
 }
 
 fn one_issuer(index: usize, issuer: &Issuer) -> anyhow::Result<IssuerSettings> {
     let key = if let Some(url) = &issuer.jwks_url {
-        let url = url::Url::parse(url).with_context(|| format!("auth.jwt[{index}].jwks_url: `{url}` is not a URL"))?;
+        let url = url::Url::parse(url)
+            .with_context(|| format!("auth.jwt[{index}].jwks_url: `{url}` is not a URL"))?;
         IssuerKey::JwksUrl(url)
     } else if let Some(file) = &issuer.secret_file {
         IssuerKey::SecretFile(file.clone())

@@ -65,8 +65,12 @@ async fn look_around(settings: &Settings, findings: &mut Findings) {
     look_at_tls(settings, findings);
     look_at_namespaces(settings, findings);
     let providers = findings.expect(wiring::providers(settings));
-    let system = providers.as_ref().and_then(|all| findings.expect(wiring::system_keys(settings, all)));
-    let (Some(providers), Some(system)) = (providers, system) else { return };
+    let system = providers
+        .as_ref()
+        .and_then(|all| findings.expect(wiring::system_keys(settings, all)));
+    let (Some(providers), Some(system)) = (providers, system) else {
+        return;
+    };
     if let Some(vault) = look_at_the_vault(settings, providers, system, findings).await {
         look_at_issuers(settings, &vault, findings);
         vault.close().await;
@@ -75,7 +79,10 @@ async fn look_around(settings: &Settings, findings: &mut Findings) {
 
 fn look_at_tls(settings: &Settings, findings: &mut Findings) {
     if let Some(tls) = &settings.gateway.tls {
-        let files = gateway::TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() };
+        let files = gateway::TlsFiles {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+        };
         if let Err(error) = files.check() {
             findings.problem(format!("gateway.tls: {:#}", anyhow::Error::new(error)));
         }
@@ -83,7 +90,10 @@ fn look_at_tls(settings: &Settings, findings: &mut Findings) {
     if let Some(file) = &settings.gateway.ca_file
         && let Err(error) = std::fs::read(file)
     {
-        findings.problem(format!("gateway.ca_file: cannot read {}: {error}", file.display()));
+        findings.problem(format!(
+            "gateway.ca_file: cannot read {}: {error}",
+            file.display()
+        ));
     }
 }
 
@@ -106,7 +116,10 @@ async fn look_at_the_vault(
     findings: &mut Findings,
 ) -> Option<Vault> {
     if wiring::sqlite_file(&settings.database.url).is_some_and(|file| !file.exists()) {
-        findings.remark(format!("database.url: {} is not there yet; serve makes it", settings.database.url));
+        findings.remark(format!(
+            "database.url: {} is not there yet; serve makes it",
+            settings.database.url
+        ));
         return None;
     }
     let opened = Vault::open_to_check(wiring::vault_settings(settings), Arc::new(providers), system).await;
@@ -117,7 +130,9 @@ async fn look_at_the_vault(
             return None;
         }
         Ok(Checkable::Pending(migrations)) => {
-            findings.remark(format!("the database lacks {migrations} migration(s); serve applies them"));
+            findings.remark(format!(
+                "the database lacks {migrations} migration(s); serve applies them"
+            ));
             return None;
         }
         Err(error) => {
@@ -129,7 +144,10 @@ async fn look_at_the_vault(
         Ok(broken) => {
             for found in broken {
                 let (id, owner, provider) = (found.id, found.owner, found.provider);
-                findings.problem(format!("credential {id} of {owner} for {provider}: {}", found.what));
+                findings.problem(format!(
+                    "credential {id} of {owner} for {provider}: {}",
+                    found.what
+                ));
             }
         }
         Err(error) => findings.problem(format!("{:#}", anyhow::Error::new(error))),
@@ -138,7 +156,9 @@ async fn look_at_the_vault(
 }
 
 fn look_at_issuers(settings: &Settings, vault: &Vault, findings: &mut Findings) {
-    let Some(issuers) = findings.expect(wiring::issuers(settings)) else { return };
+    let Some(issuers) = findings.expect(wiring::issuers(settings)) else {
+        return;
+    };
     let app = tokio::runtime::Handle::current();
     if let Err(error) = Callers::new(issuers, vault.clone(), app, Arc::new(SystemClock)) {
         findings.problem(format!("auth.jwt: {:#}", anyhow::Error::new(error)));

@@ -28,12 +28,19 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 async fn rotate(arguments: Rotate) -> anyhow::Result<ExitCode> {
     let settings = arguments.common.settings()?;
     let vault = wiring::open_vault_for_a_command(&settings).await?;
-    let rotated = vault.rotate(&operator_at_the_machine()).await.context("rotate the master key");
+    let rotated = vault
+        .rotate(&operator_at_the_machine())
+        .await
+        .context("rotate the master key");
     let report = wiring::closing(vault, rotated).await?;
     if report.resumed {
         println!("finished an interrupted rotation");
     }
-    println!("master key {} is current in {}", report.current, settings.vault.master_key_file.display());
+    println!(
+        "master key {} is current in {}",
+        report.current,
+        settings.vault.master_key_file.display()
+    );
     println!("rewrapped {} credential(s)", report.rewrapped);
     if !report.retired.is_empty() {
         println!("took out of the file, unused: {}", report.retired.join(", "));
@@ -42,7 +49,14 @@ async fn rotate(arguments: Rotate) -> anyhow::Result<ExitCode> {
         println!("kept {id}: {credentials} credential(s) still need it");
     }
     for finding in &report.failed {
-        eprintln!("voxgate: {} {} of {}: {}", finding.provider, finding.id, finding.owner, finding.what);
+        eprintln!(
+            "voxgate: {} {} of {}: {}",
+            finding.provider, finding.id, finding.owner, finding.what
+        );
     }
-    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -76,10 +76,16 @@ impl Common {
 
 /// Who audit records name when someone at the machine runs a command.
 fn operator_at_the_machine() -> Actor {
-    Actor { user: Some(UserId::new("voxgate-cli")), ip: None, request_id: Uuid::now_v7() }
+    Actor {
+        user: Some(UserId::new("voxgate-cli")),
+        ip: None,
+        request_id: Uuid::now_v7(),
+    }
 }
 
 /// The runtime of a command that runs and ends.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
 }

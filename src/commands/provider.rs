@@ -29,7 +29,9 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     for file in &arguments.files {
         let checked = std::fs::read_to_string(file)
             .map_err(|error| format!("{}: cannot read it: {error}", file.display()))
-            .and_then(|text| check_file(&file.display().to_string(), &text).map_err(|errors| errors.to_string()));
+            .and_then(|text| {
+                check_file(&file.display().to_string(), &text).map_err(|errors| errors.to_string())
+            });
         match checked {
             Ok(provider) => println!(
                 "{}: fine: {} ({}), {} endpoints",
@@ -44,5 +46,9 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if wrong {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }

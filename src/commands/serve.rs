@@ -100,9 +100,17 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
     let system = wiring::system_keys(settings, &providers)?;
     let providers = Arc::new(providers);
     let vault = Vault::open(wiring::vault_settings(settings), providers.clone(), system).await?;
-    vault.metrics().register(&registry).context("register the vault's metrics")?;
-    let callers =
-        Callers::new(wiring::issuers(settings)?, vault.clone(), app.clone(), Arc::new(SystemClock)).context("auth.jwt")?;
+    vault
+        .metrics()
+        .register(&registry)
+        .context("register the vault's metrics")?;
+    let callers = Callers::new(
+        wiring::issuers(settings)?,
+        vault.clone(),
+        app.clone(),
+        Arc::new(SystemClock),
+    )
+    .context("auth.jwt")?;
     let gateway = gateway::start(
         gateway_settings(settings),
         providers.clone(),
@@ -112,15 +120,30 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         &registry,
     )
     .context("start the gateway")?;
-    let admin =
-        admin::start(admin_settings(settings), providers, vault.clone(), callers.clone(), registry)
-            .context("start the admin listener")?;
+    let admin = admin::start(
+        admin_settings(settings),
+        providers,
+        vault.clone(),
+        callers.clone(),
+        registry,
+    )
+    .context("start the admin listener")?;
     let addresses = Addresses {
         gateway: gateway.address(),
         admin: admin.address(),
-        gateway_scheme: if settings.gateway.tls.is_some() { "https" } else { "http" },
+        gateway_scheme: if settings.gateway.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        },
     };
-    Ok(Service { vault, callers, gateway, admin, addresses })
+    Ok(Service {
+        vault,
+        callers,
+        gateway,
+        admin,
+        addresses,
+    })
 }
 
 fn gateway_settings(settings: &Settings) -> GatewaySettings {
@@ -148,12 +171,19 @@ fn admin_settings(settings: &Settings) -> AdminSettings {
 }
 
 fn tls_files(tls: &Tls) -> TlsFiles {
-    TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }
+    TlsFiles {
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+    }
 }
 
 /// Says what was made and where, and shows a first token, this once.
 async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()> {
-    let Addresses { gateway, admin, gateway_scheme } = &service.addresses;
+    let Addresses {
+        gateway,
+        admin,
+        gateway_scheme,
+    } = &service.addresses;
     println!("Voxgate is running.");
     println!();
     println!("  gateway     {gateway_scheme}://{gateway}");
@@ -161,7 +191,10 @@ async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()>
     if let Some(file) = wiring::sqlite_file(&settings.database.url) {
         println!("  database    {} (created)", file.display());
     }
-    println!("  master key  {} (created, mode 0600)", settings.vault.master_key_file.display());
+    println!(
+        "  master key  {} (created, mode 0600)",
+        settings.vault.master_key_file.display()
+    );
     println!();
     println!("Back up the master key: without it, no stored provider key can be opened.");
     if !settings.auth.jwt.is_empty() {
@@ -176,7 +209,11 @@ async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()>
         teams: Vec::new(),
         admin_of: Vec::new(),
     };
-    let (_, token) = service.vault.create_token(&operator_at_the_machine(), new).await.context("create the first token")?;
+    let (_, token) = service
+        .vault
+        .create_token(&operator_at_the_machine(), new)
+        .await
+        .context("create the first token")?;
     println!();
     println!("Sign-in token of user \"{FIRST_USER}\" (operator), shown only now:");
     println!();
@@ -184,7 +221,10 @@ async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()>
     println!();
     println!("Try it:");
     println!();
-    println!("  curl -H 'Authorization: Bearer {}' http://{admin}/api/v1/me", token.expose());
+    println!(
+        "  curl -H 'Authorization: Bearer {}' http://{admin}/api/v1/me",
+        token.expose()
+    );
     println!();
     Ok(())
 }

@@ -83,22 +83,35 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 }
 
 async fn create(arguments: Create) -> anyhow::Result<ExitCode> {
-    ensure!(!arguments.user.trim().is_empty(), "--user: name the user that the token acts for");
+    ensure!(
+        !arguments.user.trim().is_empty(),
+        "--user: name the user that the token acts for"
+    );
     let vault = wiring::open_vault_for_a_command(&arguments.common.settings()?).await?;
     let new = NewToken {
         user: UserId::new(&arguments.user),
         name: arguments.name,
-        ttl: arguments.ttl.map(TimeDelta::from_std).transpose().context("--ttl: is too long")?,
+        ttl: arguments
+            .ttl
+            .map(TimeDelta::from_std)
+            .transpose()
+            .context("--ttl: is too long")?,
         scopes: (!arguments.scopes.is_empty()).then_some(arguments.scopes),
         roles: arguments.roles,
         teams: Vec::new(),
         admin_of: Vec::new(),
     };
-    let created = vault.create_token(&operator_at_the_machine(), new).await.context("create the token");
+    let created = vault
+        .create_token(&operator_at_the_machine(), new)
+        .await
+        .context("create the token");
     let (row, token) = wiring::closing(vault, created).await?;
     match arguments.format {
         Format::Text => println!("{}", token.expose()),
-        Format::Json => println!("{}", json!({ "token": token.expose(), "id": row.id, "expires_at": row.expires_at })),
+        Format::Json => println!(
+            "{}",
+            json!({ "token": token.expose(), "id": row.id, "expires_at": row.expires_at })
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -108,12 +121,25 @@ async fn list(arguments: List) -> anyhow::Result<ExitCode> {
     let read = all_tokens(&vault, &UserId::new(&arguments.user)).await;
     let rows = wiring::closing(vault, read).await?;
     match arguments.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&json!({ "items": rows.iter().map(shown).collect::<Vec<_>>(), "next_cursor": null }))?),
+        Format::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(
+                &json!({ "items": rows.iter().map(shown).collect::<Vec<_>>(), "next_cursor": null })
+            )?
+        ),
         Format::Text => {
             for row in &rows {
-                let scopes = row.scopes.as_ref().map_or_else(|| "all".to_owned(), |scopes| words(scopes));
-                let expires = row.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339());
-                println!("{}  {}…  {}  scopes: {scopes}  expires: {expires}", row.id, row.prefix, row.name);
+                let scopes = row
+                    .scopes
+                    .as_ref()
+                    .map_or_else(|| "all".to_owned(), |scopes| words(scopes));
+                let expires = row
+                    .expires_at
+                    .map_or_else(|| "never".to_owned(), |at| at.to_rfc3339());
+                println!(
+                    "{}  {}…  {}  scopes: {scopes}  expires: {expires}",
+                    row.id, row.prefix, row.name
+                );
             }
         }
     }
@@ -122,12 +148,23 @@ async fn list(arguments: List) -> anyhow::Result<ExitCode> {
 
 async fn all_tokens(vault: &vault::Vault, user: &UserId) -> anyhow::Result<Vec<TokenRow>> {
     let mut rows = Vec::new();
-    let mut request = PageRequest { cursor: None, limit: 200 };
+    let mut request = PageRequest {
+        cursor: None,
+        limit: 200,
+    };
     loop {
-        let page = vault.list_tokens(&operator_at_the_machine(), user, request).await.context("list the tokens")?;
+        let page = vault
+            .list_tokens(&operator_at_the_machine(), user, request)
+            .await
+            .context("list the tokens")?;
         rows.extend(page.items);
         match page.next {
-            Some(cursor) => request = PageRequest { cursor: Some(cursor), limit: 200 },
+            Some(cursor) => {
+                request = PageRequest {
+                    cursor: Some(cursor),
+                    limit: 200,
+                }
+            }
             None => return Ok(rows),
         }
     }
@@ -147,18 +184,27 @@ fn shown(row: &TokenRow) -> serde_json::Value {
 }
 
 fn words(scopes: &[Scope]) -> String {
-    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",")
+    scopes
+        .iter()
+        .map(|scope| scope.as_str())
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 async fn revoke(arguments: Revoke) -> anyhow::Result<ExitCode> {
     let vault = wiring::open_vault_for_a_command(&arguments.common.settings()?).await?;
-    let revoked =
-        vault.revoke_token(&operator_at_the_machine(), arguments.id, None).await.context("revoke the token");
+    let revoked = vault
+        .revoke_token(&operator_at_the_machine(), arguments.id, None)
+        .await
+        .context("revoke the token");
     if wiring::closing(vault, revoked).await? {
         println!("revoked {}", arguments.id);
         Ok(ExitCode::SUCCESS)
     } else {
-        eprintln!("voxgate: there is no token {} that could be revoked", arguments.id);
+        eprintln!(
+            "voxgate: there is no token {} that could be revoked",
+            arguments.id
+        );
         Ok(ExitCode::FAILURE)
     }
 }

@@ -61,7 +61,10 @@ pub struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), public_url: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            public_url: None,
+        }
     }
 }
 
@@ -75,14 +78,20 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: "sqlite://voxgate-data/voxgate.db".to_owned(), max_connections: 16, migrate: true }
+        Self {
+            url: "sqlite://voxgate-data/voxgate.db".to_owned(),
+            max_connections: 16,
+            migrate: true,
+        }
     }
 }
 
 /// Leaves out `url`, which may hold a password.
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("max_connections", &self.max_connections).finish_non_exhaustive()
+        f.debug_struct("Database")
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +103,9 @@ pub struct VaultFiles {
 
 impl Default for VaultFiles {
     fn default() -> Self {
-        Self { master_key_file: PathBuf::from("voxgate-data/master.key") }
+        Self {
+            master_key_file: PathBuf::from("voxgate-data/master.key"),
+        }
     }
 }
 
@@ -115,7 +126,10 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Json }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Json,
+        }
     }
 }
 
@@ -260,7 +274,12 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
         }
 
         fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
-            Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+            Ok(text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(str::to_owned)
+                .collect())
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {

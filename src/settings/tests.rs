@@ -7,7 +7,10 @@ fn parse(text: &str) -> Result<Settings, SettingsError> {
 }
 
 fn from_environment(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-    let environment = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let environment = pairs
+        .iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()))
+        .collect();
     Settings::parse("voxgate.toml", "", environment)
 }
 
@@ -33,10 +36,15 @@ fn the_example_file_names_every_key_also_the_optional_ones() {
     let example = include_str!("../../config/voxgate.example.toml");
     let uncommented: String = example
         .lines()
-        .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with('[')).unwrap_or(line))
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| rest.contains(" = ") || rest.starts_with('['))
+                .unwrap_or(line)
+        })
         .map(|line| format!("{line}\n"))
         .collect();
-    let settings = parse(&uncommented.replace("# or api_key_file", "#")).expect("every commented key is a real one");
+    let settings =
+        parse(&uncommented.replace("# or api_key_file", "#")).expect("every commented key is a real one");
     assert!(settings.gateway.tls.is_some());
     assert!(settings.record.journal.is_some());
     assert_eq!(settings.auth.jwt.len(), 1);
@@ -45,40 +53,76 @@ fn the_example_file_names_every_key_also_the_optional_ones() {
 
 #[test]
 fn a_misspelt_key_is_named_with_the_nearest_known_one() {
-    let error = parse("[gateway]\nlissten = \"127.0.0.1:1\"\n").unwrap_err().to_string();
-    assert_eq!(error, "voxgate.toml: gateway.lissten: unknown key; the nearest known one is `listen`");
+    let error = parse("[gateway]\nlissten = \"127.0.0.1:1\"\n")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "voxgate.toml: gateway.lissten: unknown key; the nearest known one is `listen`"
+    );
     let error = parse("[gatway]\n").unwrap_err().to_string();
-    assert_eq!(error, "voxgate.toml: gatway: unknown key; the nearest known one is `gateway`");
-    let error = parse("[providers.elevenlabs]\napi_kee = \"x\"\n").unwrap_err().to_string();
-    assert!(error.contains("providers.elevenlabs.api_kee: unknown key"), "{error}");
+    assert_eq!(
+        error,
+        "voxgate.toml: gatway: unknown key; the nearest known one is `gateway`"
+    );
+    let error = parse("[providers.elevenlabs]\napi_kee = \"x\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("providers.elevenlabs.api_kee: unknown key"),
+        "{error}"
+    );
     assert!(error.contains("`api_key`"), "{error}");
 }
 
 #[test]
 fn a_misspelt_key_from_the_environment_names_the_variable() {
-    let error = from_environment(&[("VOXGATE__ADMIN__LISTN", "127.0.0.1:1")]).unwrap_err().to_string();
-    assert!(error.starts_with("environment variable VOXGATE__ADMIN__LISTN: admin.listn: unknown key"), "{error}");
+    let error = from_environment(&[("VOXGATE__ADMIN__LISTN", "127.0.0.1:1")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("environment variable VOXGATE__ADMIN__LISTN: admin.listn: unknown key"),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_environment_wins_over_the_file_and_numbers_and_lists_are_read() {
     let environment = [
         ("VOXGATE__GATEWAY__WORKERS", "3"),
-        ("VOXGATE__GATEWAY__CORS_ORIGINS", "https://a.example, https://b.example"),
+        (
+            "VOXGATE__GATEWAY__CORS_ORIGINS",
+            "https://a.example, https://b.example",
+        ),
         ("VOXGATE__PROVIDERS__ELEVENLABS__API_KEY", "0123"),
         ("VOXGATE__DATABASE__MIGRATE", "false"),
     ];
-    let environment = environment.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let environment = environment
+        .iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()))
+        .collect();
     let settings = Settings::parse("f", "[gateway]\nworkers = 1\n", environment).expect("readable");
     assert_eq!(settings.gateway.workers, 3);
-    assert_eq!(settings.gateway.cors_origins, ["https://a.example", "https://b.example"]);
-    assert_eq!(settings.providers.each["elevenlabs"].api_key.as_ref().unwrap().expose(), "0123");
+    assert_eq!(
+        settings.gateway.cors_origins,
+        ["https://a.example", "https://b.example"]
+    );
+    assert_eq!(
+        settings.providers.each["elevenlabs"]
+            .api_key
+            .as_ref()
+            .unwrap()
+            .expose(),
+        "0123"
+    );
     assert!(!settings.database.migrate);
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_named_but_not_repeated() {
-    let error = parse("[providers]\nelevenlabs = \"sk_planted_secret\"\n").unwrap_err().to_string();
+    let error = parse("[providers]\nelevenlabs = \"sk_planted_secret\"\n")
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("providers.elevenlabs"), "{error}");
     assert!(!error.contains("sk_planted_secret"), "{error}");
     let error = parse("[gateway]\nworkers = \"many\"\n").unwrap_err().to_string();

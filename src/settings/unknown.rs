@@ -18,7 +18,10 @@ pub fn explain(
         _ => (path.clone(), expected(&text)),
     };
     let origin = if from_environment.iter().any(|name| name == &key) {
-        format!("environment variable VOXGATE__{}", key.to_uppercase().replace('.', "__"))
+        format!(
+            "environment variable VOXGATE__{}",
+            key.to_uppercase().replace('.', "__")
+        )
     } else {
         origin.to_owned()
     };
@@ -34,7 +37,10 @@ fn join(path: &str, field: &str) -> String {
 }
 
 fn nearest(unknown: &str, known: &[&str]) -> String {
-    match known.iter().max_by(|a, b| closeness(unknown, a).total_cmp(&closeness(unknown, b))) {
+    match known
+        .iter()
+        .max_by(|a, b| closeness(unknown, a).total_cmp(&closeness(unknown, b)))
+    {
         Some(candidate) => format!("unknown key; the nearest known one is `{candidate}`"),
         None => "unknown key; this section has none".to_owned(),
     }
