@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::harness::calls;
 use crate::harness::command::{run, voxgate};
 use crate::harness::config::set;
+use crate::harness::node::Node;
 use crate::harness::{Database, World, on_both_databases};
 
 on_both_databases!(
@@ -235,4 +236,22 @@ async fn every_built_in_provider_file_passes_the_linter() {
     run(voxgate(nowhere.path()).args(["provider", "check"]).args(&files))
         .await
         .succeeded();
+}
+
+#[tokio::test]
+async fn migrations_are_left_to_their_command_when_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let command = |verb: &'static str| {
+        let mut command = voxgate(folder.path());
+        command.arg(verb).env("VOXGATE__DATABASE__MIGRATE", "false");
+        command
+            .env("VOXGATE__GATEWAY__LISTEN", "127.0.0.1:0")
+            .env("VOXGATE__ADMIN__LISTEN", "127.0.0.1:0");
+        command
+    };
+    let refused = run(&mut command("serve")).await.failed(1);
+    assert!(refused.stderr.contains("migrat"), "{}", refused.stderr);
+    run(&mut command("migrate")).await.succeeded();
+    run(&mut command("migrate")).await.succeeded();
+    Node::start(command("serve")).await.terminate().await;
 }

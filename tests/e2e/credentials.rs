@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::fakes::{Behaviour, Canned, azure, elevenlabs, gemini};
 use crate::harness::calls;
-use crate::harness::config::{secret, set};
+use crate::harness::config::{path_value, secret, set};
 use crate::harness::{Database, World, on_both_databases};
 
 on_both_databases!(
@@ -78,6 +78,21 @@ async fn a_key_is_stored_replaced_and_removed(database: Database) {
             .await
             .succeeded();
         assert_eq!(again.json()["status"], "valid");
+        world
+            .fakes
+            .of(provider)
+            .iter()
+            .for_each(|fake| fake.forget(&second));
+        let dead = world
+            .ask_admin(&user, Method::POST, &format!("{path}/validate"), None)
+            .await
+            .succeeded();
+        assert_eq!(
+            dead.json()["status"],
+            "invalid",
+            "a key that died since is found out"
+        );
+        assert_eq!(world.read(&user, &path).await["status"], "invalid");
 
         assert_eq!(
             world.ask_admin(&user, Method::DELETE, &path, None).await.status,
@@ -343,5 +358,76 @@ async fn the_system_key_serves_those_without_their_own(database: Database) {
             .refused(401, "credential_invalid");
     }
     assert_eq!(world.fakes.elevenlabs.calls_with(&system).len(), paid);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn system_keys_come_from_files_and_with_settings() {
+    let keys = [secret("system"), secret("system")];
+    let world = World::configured(Database::Sqlite, |config, folder| {
+        let file = folder.join("gateway.pem");
+        std::fs::write(&file, format!("{}\n", keys[0])).expect("write the key");
+        set(config, "providers.gemini.api_key_file", path_value(&file));
+        set(config, "providers.azure.api_key", keys[1].as_str());
+        set(config, "providers.azure.settings.region", "westeurope");
+    })
+    .await;
+    let user = world.user("ann").await;
+    for (call, key) in [
+        (calls::gemini_tts("x"), &keys[0]),
+        (calls::azure_tts("x"), &keys[1]),
+    ] {
+        world.planted.plant("a system key", key);
+        world
+            .fakes
+            .of(call.provider)
+            .iter()
+            .for_each(|fake| fake.treat(key, Behaviour::Normal));
+        let answer = call.through(&world, &user).await.succeeded();
+        assert_eq!(answer.header("x-voxgate-credential"), Some("system"));
+    }
+    let providers = world.read(&user, "/api/v1/providers").await;
+    for provider in providers["items"].as_array().unwrap() {
+        assert_eq!(
+            provider["system_credential"],
+            provider["id"] != "elevenlabs",
+            "{provider}"
+        );
+        assert_eq!(provider["credential"], Value::Null, "{provider}");
+    }
+    world.end().await;
+}
+
+/// A provider is a file: one more needs no code.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_more_provider_comes_from_a_file() {
+    let world = World::configured(Database::Sqlite, |config, folder| {
+        let known = include_str!("../../config/providers/elevenlabs.toml");
+        let another = known.replacen("id = \"elevenlabs\"", "id = \"mirror\"", 1);
+        assert_ne!(known, another);
+        let file = folder.join("mirror.toml");
+        std::fs::write(&file, another).expect("write the descriptor");
+        set(
+            config,
+            "providers.extra",
+            vec![path_value(&folder.join("*.provider.toml")), path_value(&file)],
+        );
+        let host = config["providers"]["elevenlabs"]["hosts"]["api"].clone();
+        set(config, "providers.mirror.hosts.api", host);
+    })
+    .await;
+    let user = world.user("ann").await;
+    let key = world.key("elevenlabs");
+    assert_eq!(world.put_key(&user, "mirror", &key).await.status, 201);
+    let url = world.gateway(&format!("/mirror{}", calls::elevenlabs_models().path));
+    let answer = world
+        .send(world.http.get(url).header("xi-api-key", &user.token))
+        .await
+        .succeeded();
+    assert_eq!(answer.header("x-voxgate-provider"), Some("mirror"));
+    calls::elevenlabs_models()
+        .through(&world, &user)
+        .await
+        .refused(424, "credential_missing");
     world.end().await;
 }

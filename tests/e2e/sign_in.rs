@@ -109,6 +109,73 @@ async fn a_sign_in_with_published_keys_is_a_caller_and_survives_their_rotation()
     world.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_team_shares_the_key_that_its_admins_keep() {
+    let published = Issuer::start().await;
+    let world = World::configured(Database::Sqlite, |config, _| {
+        let mut issuer = issuer_table("RS256", "jwks_url", &published.jwks_url);
+        let table = issuer.as_table_mut().expect("a table");
+        set(table, "teams_claim", "teams");
+        set(table, "team_admin_claim", "admin_of");
+        set(config, "auth.jwt", vec![issuer]);
+    })
+    .await;
+    let person = |name: &str, teams: Value, admin_of: Value| {
+        let mut claims = issuer::claims(name);
+        claims["teams"] = teams;
+        claims["admin_of"] = admin_of;
+        signed_in(&world, name, published.sign(&claims))
+    };
+    let admin = person("ann", json!(["radio"]), json!(["radio"]));
+    let member = person("bob", json!(["radio"]), json!([]));
+    let stranger = person("eve", json!(["press"]), json!(["press"]));
+
+    let path = "/api/v1/credentials/elevenlabs?owner=team:radio";
+    let key = world.key("elevenlabs");
+    let body = || Some(json!({"api_key": key, "settings": {}}));
+    world
+        .ask_admin(&member, Method::PUT, path, body())
+        .await
+        .problem(403, "forbidden");
+    world
+        .ask_admin(&stranger, Method::PUT, path, body())
+        .await
+        .problem(403, "forbidden");
+    assert_eq!(
+        world.ask_admin(&admin, Method::PUT, path, body()).await.status,
+        201
+    );
+    world.read(&member, path).await;
+    world
+        .ask_admin(&stranger, Method::GET, path, None)
+        .await
+        .problem(403, "forbidden");
+
+    let call = calls::elevenlabs_tts("on air");
+    let answer = call.through(&world, &member).await.succeeded();
+    assert_eq!(answer.header("x-voxgate-credential"), Some("team"));
+    assert_eq!(world.usage(&member, 1).await[0]["token_id"], Value::Null);
+    call.through(&world, &stranger)
+        .await
+        .refused(424, "credential_missing");
+
+    world.stored_key(&member, "elevenlabs").await;
+    let answer = call.through(&world, &member).await.succeeded();
+    assert_eq!(
+        answer.header("x-voxgate-credential"),
+        Some("user"),
+        "one's own comes first"
+    );
+    assert_eq!(
+        world.ask_admin(&admin, Method::DELETE, path, None).await.status,
+        204
+    );
+    call.through(&world, &admin)
+        .await
+        .refused(424, "credential_missing");
+    world.end().await;
+}
+
 /// Signs in with a key that the gateway has not seen; it asks for new keys, but not at every stranger's bidding.
 async fn known_soon(world: &World, published: &Issuer) -> User {
     let deadline = Instant::now() + Duration::from_secs(10);

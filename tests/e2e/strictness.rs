@@ -1,8 +1,12 @@
-//! The fakes are as strict as the providers: without this, a test that passes would prove little.
+//! The fakes are as strict as the providers, and the search for secrets reaches every place: without this, a
+//! test that passes would prove little.
 
 use reqwest::RequestBuilder;
 
 use crate::fakes::{Fake, Fakes, Kind, elevenlabs, gemini};
+use crate::harness::{Database, World, calls, on_both_databases};
+
+on_both_databases!(what_is_no_secret_is_found_in_every_place);
 
 const KEY: &str = "the-one-right-key";
 
@@ -124,4 +128,28 @@ async fn malformed_requests_are_refused_as_the_provider_does() {
     let azure = fake(Kind::AzureTts).await;
     let speak = |body| post(&azure, "/cognitiveservices/v1", body).header("ocp-apim-subscription-key", KEY);
     assert_eq!(status(speak("<speak/>")).await, 415, "JSON is no SSML");
+}
+
+/// A user's name is in log lines, answers and records, so a search that overlooks a place overlooks it there.
+async fn what_is_no_secret_is_found_in_every_place(database: Database) {
+    const NAME: &str = "a-name-that-is-no-secret";
+    let world = World::start(database).await;
+    let user = world.user(NAME).await;
+    world.stored_key(&user, "elevenlabs").await;
+    calls::elevenlabs_tts("seen")
+        .through(&world, &user)
+        .await
+        .succeeded();
+    world.usage(&user, 1).await;
+    world.planted.plant("the user's name", NAME);
+    world.read(&user, "/api/v1/me").await;
+    let found = world.findings().await.join("\n");
+    let stored = if database == Database::Sqlite {
+        "voxgate.db"
+    } else {
+        "the database's dump"
+    };
+    for place in ["an answer's body", "the process's output", stored] {
+        assert!(found.contains(place), "not found in {place}: {found}");
+    }
 }

@@ -65,10 +65,9 @@ impl Planted {
         }
     }
 
-    /// Fails the test if anything was found.
-    pub fn conclude(&self) {
-        let found = self.found.lock().unwrap();
-        assert!(found.is_empty(), "secrets leaked:\n{}", found.join("\n"));
+    /// What was found so far, and where.
+    pub fn found(&self) -> Vec<String> {
+        self.found.lock().unwrap().clone()
     }
 }
 
@@ -113,7 +112,7 @@ mod tests {
         let planted = Planted::default();
         planted.plant("a key", SECRET);
         planted.search("here", bytes);
-        !planted.found.lock().unwrap().is_empty()
+        !planted.found().is_empty()
     }
 
     #[test]

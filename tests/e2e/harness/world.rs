@@ -159,19 +159,19 @@ impl World {
     }
 
     /// Stops everything in order and searches all that the run left behind.
-    pub async fn end(mut self) {
+    pub async fn end(self) {
+        let found = self.findings().await;
+        assert!(found.is_empty(), "secrets leaked:\n{}", found.join("\n"));
+    }
+
+    /// The same for a run in which something is to be found.
+    pub async fn findings(mut self) -> Vec<String> {
         self.ended = true;
         let metrics = self.send(self.http.get(self.admin("/metrics"))).await.succeeded();
         assert!(metrics.text().contains("voxgate_"), "metrics are served");
         self.planted.search_folder(self.folder());
         for node in &mut self.nodes {
             node.terminate().await;
-        }
-        self.search_remains().await;
-    }
-
-    async fn search_remains(&self) {
-        for node in &self.nodes {
             self.planted
                 .search("the process's output", node.output().as_bytes());
         }
@@ -179,7 +179,6 @@ impl World {
         if let Some(database) = &self.database {
             self.planted.search("the database's dump", &database.dump().await);
         }
-        self.planted.conclude();
         let complaints: Vec<String> = self
             .fakes
             .all()
@@ -191,6 +190,7 @@ impl World {
             "providers complain:\n{}",
             complaints.join("\n")
         );
+        self.planted.found()
     }
 }
 
