@@ -179,9 +179,9 @@ async fn tokens_come_and_go(database: Database) {
     world.command(&["token", "revoke", &id]).await.failed(1);
 
     // A token with a short life.
-    let brief = world.user_with("ann", &["--ttl", "2s"]).await;
+    let brief = world.user_with("ann", &["--ttl", "5s"]).await;
     models.through(&world, &brief).await.succeeded();
-    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5_100)).await;
     models
         .through(&world, &brief)
         .await
@@ -190,13 +190,13 @@ async fn tokens_come_and_go(database: Database) {
     world.end().await;
 }
 
-/// A change made by another process is seen within a second.
+/// A change made by another process is seen soon.
 async fn refused_soon(world: &World, user: &User) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
     while calls::elevenlabs_models().through(world, user).await.status != 401 {
         assert!(
             std::time::Instant::now() < deadline,
-            "a token revoked elsewhere still works after a second"
+            "a token revoked elsewhere still works after two seconds"
         );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

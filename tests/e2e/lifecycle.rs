@@ -234,8 +234,8 @@ async fn a_host_that_does_not_resolve_is_a_bad_gateway() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_of_a_provider_is_a_timeout() {
     let world = World::configured(Database::Sqlite, |config, _| {
-        set(config, "providers.elevenlabs.timeouts.first_byte_seconds", 1);
-        set(config, "providers.elevenlabs.timeouts.idle_seconds", 1);
+        set(config, "providers.elevenlabs.timeouts.first_byte_seconds", 2);
+        set(config, "providers.elevenlabs.timeouts.idle_seconds", 2);
     })
     .await;
     let user = world.user("ann").await;
@@ -270,7 +270,7 @@ async fn silence_of_a_provider_is_a_timeout() {
         &key,
         Behaviour::Stream {
             pieces: 6,
-            pause: Duration::from_millis(500),
+            pause: Duration::from_millis(700),
         },
     );
     let answer = calls::elevenlabs_stream("slow")

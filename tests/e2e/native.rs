@@ -104,19 +104,19 @@ async fn pieces_are_not_merged() {
     world.fakes.elevenlabs.treat(
         &key,
         Behaviour::Stream {
-            pieces: 20,
-            pause: Duration::from_millis(40),
+            pieces: 10,
+            pause: Duration::from_millis(120),
         },
     );
-    let through = calls::elevenlabs_stream("twenty")
+    let through = calls::elevenlabs_stream("ten")
         .through(&world, &user)
         .await
         .succeeded();
     let sent = world.fakes.elevenlabs.last_call(&key).sent;
-    assert_eq!(sent.len(), 20);
+    assert_eq!(sent.len(), 10);
     // One may be split; none may wait for the next.
     assert!(
-        through.arrivals.len() >= 20,
+        through.arrivals.len() >= 10,
         "{} pieces arrived",
         through.arrivals.len()
     );

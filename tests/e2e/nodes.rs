@@ -8,7 +8,7 @@ use crate::fakes::Behaviour;
 use crate::harness::{Database, User, World};
 
 /// How old a node's knowledge may be.
-const STALE: Duration = Duration::from_secs(1);
+const STALE: Duration = Duration::from_secs(2);
 
 async fn models_on(world: &World, node: usize, user: &User) -> StatusCode {
     let url = format!("http://{}/elevenlabs/v1/models", world.nodes[node].gateway);

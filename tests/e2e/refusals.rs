@@ -84,6 +84,14 @@ async fn a_caller_without_a_credential_is_told_where_to_store_one() {
         assert_eq!(answer.header("x-voxgate-setup-url"), Some(setup_url.as_str()));
         assert!(answer.text().contains(&setup_url), "{}", answer.text());
         in_dialect(&answer, call.provider);
+        let page = world
+            .send(
+                world
+                    .http
+                    .get(world.admin(&format!("/providers/{}", call.provider))),
+            )
+            .await;
+        assert_eq!(page.status, 200, "the page it leads to is there");
         assert_eq!(call.fake(&world).call_count(), 0);
     }
     world.end().await;

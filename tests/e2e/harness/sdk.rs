@@ -19,6 +19,7 @@ impl Script {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdin(Stdio::null()).kill_on_drop(true);
         let limit = Duration::from_secs(150);
         let output = tokio::time::timeout(limit, command.output())
