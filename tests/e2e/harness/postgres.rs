@@ -102,10 +102,7 @@ impl Cluster {
             .arg(&data);
         run(as_account(&mut initdb, account, &folder));
 
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a free port")
-            .port();
+        let port = free_port();
         let mut guard = Command::new("sh");
         guard
             .args(["-c", GUARD, "guard"])
@@ -169,6 +166,15 @@ fn run(command: &mut Command) -> Vec<u8> {
         String::from_utf8_lossy(&output.stderr)
     );
     output.stdout
+}
+
+/// A port below those that systems hand out by themselves, so that nothing else here gets it before the server does.
+fn free_port() -> u16 {
+    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    let mut candidates = first..first + 1_000;
+    candidates
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 /// Where the server's programs are: where Debian puts those of its newest version, or in PATH.
