@@ -237,6 +237,18 @@ fn no_answer_header_leads_past_the_gateway() {
     for (name, value, expected) in [
         ("set-cookie", "a=b".to_owned(), AnswerHeader::Drop),
         ("alt-svc", "h3=\":443\"".to_owned(), AnswerHeader::Drop),
+        (
+            "report-to",
+            r#"{"endpoints":[{"url":"https://collector.example"}]}"#.to_owned(),
+            AnswerHeader::Drop,
+        ),
+        ("nel", r#"{"report_to":"default"}"#.to_owned(), AnswerHeader::Drop),
+        (
+            "strict-transport-security",
+            "max-age=1".to_owned(),
+            AnswerHeader::Drop,
+        ),
+        ("x-accel-redirect", "/etc/passwd".to_owned(), AnswerHeader::Drop),
         ("content-type", "audio/mpeg".to_owned(), AnswerHeader::Keep),
         (
             "location",
@@ -260,6 +272,18 @@ fn no_answer_header_leads_past_the_gateway() {
         ),
         ("location", "/x/y?token=1".to_owned(), rewrite("/azure/x/y")),
         ("location", "y?z".to_owned(), AnswerHeader::Keep),
+        ("location", "y?z=a:b".to_owned(), AnswerHeader::Keep),
+        (
+            "location",
+            "https:evil.example/x".to_owned(),
+            AnswerHeader::Refuse,
+        ),
+        (
+            "location",
+            "ht\ttps:evil.example/x".to_owned(),
+            AnswerHeader::Refuse,
+        ),
+        ("location", "\\evil.example/x".to_owned(), AnswerHeader::Refuse),
         (
             "operation-location",
             format!("{own}/speechtotext/t/1"),

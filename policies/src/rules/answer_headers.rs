@@ -2,7 +2,9 @@
 //! refuse the answer. An SDK that follows one to the provider would carry our token there.
 
 use http::HeaderValue;
-use http::header::{ALT_SVC, CONTENT_LOCATION, HeaderName, LINK, LOCATION, REFRESH, SET_COOKIE};
+use http::header::{
+    ALT_SVC, CONTENT_LOCATION, HeaderName, LINK, LOCATION, REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+};
 use url::Url;
 
 use crate::descriptor::{Hosts, Origin, Provider};
@@ -27,13 +29,22 @@ const URLS: [HeaderName; 5] = [
     HeaderName::from_static("x-goog-upload-status-url"),
 ];
 
-/// Headers that speak for the provider's host rather than for the answer.
-const DROPPED: [HeaderName; 4] = [
+/// Headers that speak for the provider's host rather than for the answer. A browser that takes them for ours
+/// would report our addresses, tokens in the query included, to collectors that the provider names.
+const DROPPED: [HeaderName; 9] = [
     SET_COOKIE,
     HeaderName::from_static("set-cookie2"),
     ALT_SVC,
     REFRESH,
+    STRICT_TRANSPORT_SECURITY,
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
+    HeaderName::from_static("clear-site-data"),
 ];
+
+/// Headers that begin so are orders to a proxy that may stand in front of us.
+const TO_PROXIES: &str = "x-accel-";
 
 pub fn leads_away(
     provider: &Provider,
@@ -41,7 +52,7 @@ pub fn leads_away(
     name: &HeaderName,
     value: &HeaderValue,
 ) -> AnswerHeader {
-    if DROPPED.contains(name) {
+    if DROPPED.contains(name) || name.as_str().starts_with(TO_PROXIES) {
         return AnswerHeader::Drop;
     }
     if *name == LINK {
@@ -80,7 +91,7 @@ fn found_at(hosts: &Hosts, value: &HeaderValue) -> Option<Place> {
     let url = nowhere.join(text).ok()?;
     let base = if url.origin() == nowhere.origin() {
         if !text.starts_with('/') {
-            return (!text.contains("://")).then_some(Place::Beside);
+            return is_beside(text).then_some(Place::Beside);
         }
         ""
     } else {
@@ -96,6 +107,13 @@ fn found_at(hosts: &Hosts, value: &HeaderValue) -> Option<Place> {
             .strip_prefix(base)?
             .to_owned(),
     ))
+}
+
+/// Whether every reader takes it for relative. `https:other` is a path to one who came by HTTPS and a host to one
+/// who did not, and some readers pass over a tab.
+fn is_beside(text: &str) -> bool {
+    let first = text.split(['/', '?', '#']).next().unwrap_or_default();
+    !first.contains(':') && !text.contains(['\t', '\\'])
 }
 
 /// The same place as a path of this gateway. Credentials that a provider wrote into the query stay here.
