@@ -137,6 +137,15 @@ fn gemini() {
                 &error("INVALID_ARGUMENT", "", "Unknown name"),
                 Verdict::Caller,
             ),
+            (
+                400,
+                &error(
+                    "INVALID_ARGUMENT",
+                    "",
+                    r#"Unknown name \"API key not valid\": no such field."#,
+                ),
+                Verdict::Caller,
+            ),
             (400, &location, Verdict::Blocked),
             (
                 400,
