@@ -50,6 +50,21 @@ fn speech<'a>() -> Call<'a> {
 }
 
 #[test]
+fn no_name_of_a_model_keeps_a_call_off_the_record() {
+    let nul = Call {
+        body: br#"{"text":"ab","model_id":"a\u0000b","x":NaN,"model_id":"eleven_v3"}"#,
+        ..speech()
+    };
+    assert_eq!(nul.reading().model.as_deref(), Some("a\u{fffd}b"));
+    let target = format!("/gemini/v1beta/models/{}-tts:generateContent", "x".repeat(60_000));
+    let long = Call {
+        target: &target,
+        ..speech()
+    };
+    assert_eq!(long.reading().model, None);
+}
+
+#[test]
 fn speech_over_json() {
     let reading = speech().reading();
     assert_eq!(reading.model.as_deref(), Some("eleven_flash_v2_5"));

@@ -45,7 +45,7 @@ pub struct Reading {
     pub provider_request_id: Option<String>,
 }
 
-/// A provider's id of a request that is longer than this is not kept.
+/// A provider's id of a request that is longer than this is not kept, nor a model's name.
 const LONGEST_ID: usize = 200;
 
 impl Meter {
@@ -107,7 +107,7 @@ impl Meter {
             .as_deref()
             .or_else(|| self.request.model(plan));
         let mut reading = Reading {
-            model: named.or(plan.model_default.as_deref()).map(str::to_owned),
+            model: named.or(plan.model_default.as_deref()).and_then(recordable),
             provider_request_id: self.provider_request_id.clone(),
             ..Reading::default()
         };
@@ -117,6 +117,7 @@ impl Meter {
             reading.audio_seconds = self
                 .answer
                 .audio_seconds(plan)
+                .filter(|seconds| seconds.is_finite())
                 .or_else(|| self.seconds_of_bytes());
             reading.tokens_in = self.answer.tokens_in(plan);
             reading.tokens_out = self.answer.tokens_out(plan);
@@ -132,6 +133,12 @@ impl Meter {
         let rate = self.rate.filter(|_| self.status.is_some())?;
         Some(self.answer_bytes.saturating_sub(rate.head) as f64 / rate.per_second)
     }
+}
+
+/// The name as the record takes it. Callers choose it, and one that no database takes would keep a call off
+/// the record.
+fn recordable(name: &str) -> Option<String> {
+    (name.len() <= LONGEST_ID).then(|| name.replace(char::is_control, "\u{fffd}"))
 }
 
 /// The rate of the format that the request asks for, where it has a fixed one.
