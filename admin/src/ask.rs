@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use policies::rewrite::UpstreamCall;
+use policies::with_causes;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::Instant;
 
@@ -91,10 +92,7 @@ impl Asker {
     }
 
     async fn exchange(&self, call: UpstreamCall) -> Result<Answer, Silence> {
-        let mut request = self.client.request(call.method, call.url).headers(call.headers);
-        if let Some(body) = call.body {
-            request = request.body(body);
-        }
+        let request = self.client.request(call.method, call.url).headers(call.headers);
         let mut response = request.send().await.map_err(silence)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = BytesMut::new();
@@ -118,16 +116,14 @@ fn silence(error: reqwest::Error) -> Silence {
     if error.is_timeout() {
         return Silence::Timeout;
     }
-    let mut account = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(Unresolved(why)) = inner.downcast_ref() {
             return Silence::Unresolved(why.to_string());
         }
-        account = format!("{account}: {inner}");
         cause = inner.source();
     }
-    Silence::Unreachable(account)
+    Silence::Unreachable(with_causes(&error))
 }
 
 /// The system's resolver, with a failure that can be told from a refused connection.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use policies::vocabulary::{Code, ProviderId, Refusal, RequestId};
+use policies::with_causes;
 use serde::Serialize;
 use vault::VaultError;
 
@@ -156,11 +157,6 @@ impl From<VaultError> for Problem {
             VaultError::Unavailable { .. } => {
                 Self::new(Code::Overloaded, "the database does not answer").retry_after(Some(5))
             }
-            VaultError::Conflict(_) => Self::new(
-                Code::Overloaded,
-                "this was changed by another call at the same moment",
-            )
-            .retry_after(Some(1)),
             VaultError::Cursor => Self::invalid("cursor", "`cursor` is not one that a listing gave"),
             VaultError::Sealed { .. } => Self::new(
                 Code::CredentialInvalid,
@@ -170,17 +166,6 @@ impl From<VaultError> for Problem {
         };
         problem.because(with_causes(&error))
     }
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut account = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        account = format!("{account}: {inner}");
-        cause = inner.source();
-    }
-    account
 }
 
 /// What the code says in few words; it never varies from one occurrence to the next.

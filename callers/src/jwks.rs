@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use parking_lot::RwLock;
+use policies::with_causes;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -190,12 +191,16 @@ async fn fetch(fetcher: &reqwest::Client, url: &Url) -> Result<Vec<Key>, String>
     struct Document {
         keys: Vec<serde_json::Value>,
     }
-    let mut answer = fetcher.get(url.clone()).send().await.map_err(|e| chain(&e))?;
+    let mut answer = fetcher
+        .get(url.clone())
+        .send()
+        .await
+        .map_err(|e| with_causes(&e))?;
     if !answer.status().is_success() {
         return Err(format!("the address answered {}", answer.status()));
     }
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|e| chain(&e))? {
+    while let Some(chunk) = answer.chunk().await.map_err(|e| with_causes(&e))? {
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(format!("the answer is larger than {MAX_BYTES} bytes"));
         }
@@ -241,16 +246,4 @@ fn usable(value: serde_json::Value) -> Option<Key> {
         algorithms,
         key,
     })
-}
-
-/// reqwest's own message leaves out why.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

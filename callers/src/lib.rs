@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use policies::vocabulary::{Caller, Code, PresentedToken, Refusal};
+use policies::with_causes;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use vault::{Clock, Vault};
@@ -145,7 +146,7 @@ impl Shared {
         let mut doubt = None;
         for token in presented {
             let found = match vault::token::parse(token.expose()) {
-                Some(hash) => self.vault.token(&hash).await.map_err(|e| unsure(e.to_string())),
+                Some(hash) => self.vault.token(&hash).await.map_err(|e| unsure(with_causes(&e))),
                 None => self.examine_jwt(token).await,
             };
             match found {

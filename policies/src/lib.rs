@@ -4,9 +4,12 @@
 //! by [`rewrite`], and counted by [`meter`] while it passes. [`vocabulary`] holds the ids, small types
 //! and codes that every other crate shares.
 
+mod causes;
 pub mod descriptor;
 pub mod meter;
 mod places;
 pub mod rewrite;
 pub mod rules;
 pub mod vocabulary;
+
+pub use causes::with_causes;

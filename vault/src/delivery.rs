@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policies::vocabulary::{AuditEvent, RecordEvent, UsageEvent};
+use policies::with_causes;
 use tokio::sync::watch;
 
 use crate::error::{During, VaultError};
@@ -46,10 +47,7 @@ pub(crate) async fn run(journal: Arc<Journal>, sink: Sink, mut finishing: watch:
         if let Err(error) = &delivered
             && !failing
         {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                "events wait in the journal"
-            );
+            tracing::error!(error = with_causes(error), "events wait in the journal");
         }
         pause = if delivered.is_ok() {
             PAUSE
@@ -114,7 +112,7 @@ async fn store(batch: &[RecordEvent], sink: &Sink) -> Result<(), VaultError> {
             Err(error) if error.is_about_values() => {
                 sink.metrics.usage_events.rejected.inc();
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = with_causes(&error),
                     "the database takes an event by no means"
                 );
             }
@@ -162,7 +160,7 @@ async fn note_token_use(sink: &Sink) {
     });
     if let Err(error) = noted.await {
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = with_causes(&error),
             "the last use of tokens was not noted"
         );
     }

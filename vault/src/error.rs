@@ -81,13 +81,11 @@ pub enum VaultError {
     /// A credential's seal does not open: changed, moved, replayed, or the master key is not there.
     #[error("credential {id} does not open: {why}")]
     Sealed { id: String, why: String },
-    #[error("{0}")]
-    Conflict(&'static str),
     #[error("the cursor is not one of ours")]
     Cursor,
     #[error(transparent)]
     Chance(#[from] NoChance),
-    #[error("the master key file cannot be used: {0}")]
+    #[error("the master key file cannot be used")]
     MasterKey(#[source] Arc<KeyringError>),
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use policies::descriptor::Providers;
+use policies::with_causes;
 use tokio::runtime::Handle;
 
 use crate::cache::{Around, Cache, Generations};
@@ -255,10 +256,7 @@ async fn look_for_changes(vault: Weak<Inner>) {
         match looked {
             Ok(()) => tracing::info!("the database answers again"),
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the database does not answer"
-                );
+                tracing::error!(error = with_causes(&error), "the database does not answer");
             }
         }
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use policies::vocabulary::{RecordEvent, TokenId};
+use policies::with_causes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -180,7 +181,7 @@ impl Trouble {
     fn note(&mut self, done: std::io::Result<()>, what: &'static str) {
         match done {
             Err(error) if !self.failing => {
-                tracing::error!(error = &error as &dyn std::error::Error, "{what}");
+                tracing::error!(error = with_causes(&error), "{what}");
                 self.failing = true;
             }
             Ok(()) if self.failing => {

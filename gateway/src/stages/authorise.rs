@@ -9,6 +9,7 @@ use std::sync::Arc;
 use policies::descriptor::{Origin, Provider};
 use policies::rules::{Inbound, Route};
 use policies::vocabulary::{Caller, Code, Operation, Owner, ProviderId, Refusal};
+use policies::with_causes;
 use tokio::runtime::Handle;
 use vault::{Credential, Vault};
 
@@ -121,14 +122,15 @@ async fn credential(
         .await;
     let cause = match loaded {
         Ok(Ok(found)) => return Ok(found),
-        Ok(Err(error)) if error.is_transient() => error.to_string(),
+        Ok(Err(error)) if error.is_transient() => with_causes(&error),
         Ok(Err(error)) => {
-            tracing::error!(error = %error, "a stored credential cannot be used");
+            let error = with_causes(&error);
+            tracing::error!(error, "a stored credential cannot be used");
             return Err(Refusal::new(
                 Code::CredentialInvalid,
                 "the stored key cannot be opened; store it again",
             )
-            .because(error.to_string()));
+            .because(error));
         }
         Err(stopped) => stopped.to_string(),
     };

@@ -2,7 +2,6 @@
 //!
 //! The key is placed by the same code as in live traffic, so a key that validates works.
 
-use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -18,7 +17,6 @@ pub struct UpstreamCall {
     pub method: Method,
     pub url: String,
     pub headers: HeaderMap,
-    pub body: Option<Bytes>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +103,5 @@ fn made<'a>(
         method: call.method.clone(),
         url,
         headers,
-        body: None,
     })
 }

@@ -1,6 +1,7 @@
 //! Whether every stored credential opens.
 
 use policies::vocabulary::{CredentialId, Owner, ProviderId};
+use policies::with_causes;
 use uuid::Uuid;
 
 use crate::error::VaultError;
@@ -74,7 +75,7 @@ impl Inner {
             )),
             Ok(_) => Ok(None),
             Err(error) if error.is_transient() => Err(error),
-            Err(error) => Ok(Some(error.to_string())),
+            Err(error) => Ok(Some(with_causes(&error))),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of a credential's key: valid or not, and why.
 
 use policies::vocabulary::{Actor, AuditAction, AuditEvent, Code, CredentialId, CredentialStatus};
+use policies::with_causes;
 
 use crate::cache::CacheKey;
 use crate::credential::{Credential, CredentialRow};
@@ -83,11 +84,13 @@ impl Vault {
         let vault = self.clone();
         self.0.runtime.spawn(async move {
             let action = AuditAction::CredentialStatus;
-            let set = vault.set_credential_status(&by, id, version, status, reason, detail, action).await;
+            let set = vault
+                .set_credential_status(&by, id, version, status, reason, detail, action)
+                .await;
             vault.0.noting.lock().remove(&(id, version));
             if let Err(error) = set {
                 // The next call on this credential reports it again.
-                tracing::warn!(credential = %id, error = &error as &dyn std::error::Error, "a status was not stored");
+                tracing::warn!(credential = %id, error = with_causes(&error), "a status was not stored");
             }
         });
     }
