@@ -111,7 +111,7 @@ impl Addresses {
 
 /// Never empty.
 async fn look_up(origin: &Origin) -> Result<Vec<SocketAddr>, String> {
-    let bare = origin.host.trim_start_matches('[').trim_end_matches(']');
+    let bare = origin.name();
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, origin.port)]);
     }
@@ -130,12 +130,7 @@ async fn look_up(origin: &Origin) -> Result<Vec<SocketAddr>, String> {
 
 /// The name is always sent as SNI, without which the certificate would not be checked.
 fn peer(origin: &Origin, address: SocketAddr, connect: Duration) -> HttpPeer {
-    let name = origin
-        .host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
-    let mut peer = HttpPeer::new(address, origin.https, name);
+    let mut peer = HttpPeer::new(address, origin.https, origin.name().to_owned());
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);
     peer.options.idle_timeout = Some(KEEP_IDLE);

@@ -399,11 +399,6 @@ impl Refusal {
         self
     }
 
-    pub fn field(mut self, param: &'static str) -> Self {
-        self.param = Some(param);
-        self
-    }
-
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use policies::rewrite::{Nominated, is_of_one_hop};
 use policies::rules::{self, AnswerHeader};
 use policies::vocabulary::{Actor, Code, CredentialStatus, Operation, Verdict};
 use tokio::time::Instant;
@@ -147,9 +148,9 @@ pub fn passed_head(
     let mut head = Box::new(ResponseHeader::build_no_case(answer.status, room).map_err(garbled)?);
     head.set_reason_phrase(answer.get_reason_phrase())
         .map_err(garbled)?;
-    let nominated = Nominated::of(&answer.headers);
+    let nominated = Nominated::by(&answer.headers);
     for (name, value) in &answer.headers {
-        if is_for_this_hop(name) || nominated.contains(name) {
+        if stays_behind(name) || nominated.contains(name) {
             continue;
         }
         let value = match rules::leads_away(grant.provider(), &grant.credential().hosts, name, value) {
@@ -174,42 +175,11 @@ fn has_body(status: StatusCode, method: &Method) -> bool {
     *method != Method::HEAD && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 
-/// Headers that concern one connection, that are ours to set, or that would move a client to another
-/// connection (`alt-svc`). Which pages may read an answer is for our configuration to say.
-fn is_for_this_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "alt-svc"
-    ) || name.as_str().starts_with("x-voxgate-")
+/// Headers of one hop, those that are ours to set, and `alt-svc`, which would move a client to another
+/// connection. Which pages may read an answer is for our configuration to say.
+fn stays_behind(name: &HeaderName) -> bool {
+    is_of_one_hop(name)
+        || matches!(name.as_str(), "trailer" | "alt-svc")
+        || name.as_str().starts_with("x-voxgate-")
         || name.as_str().starts_with("access-control-")
-}
-
-/// Names that the answer's `Connection` lists.
-struct Nominated<'a>(Vec<&'a str>);
-
-impl<'a> Nominated<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
-        let listed = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let names = listed.flat_map(|list| list.split(',')).map(str::trim);
-        let plain =
-            |name: &&str| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close");
-        Self(names.filter(plain).collect())
-    }
-
-    fn contains(&self, name: &HeaderName) -> bool {
-        self.0
-            .iter()
-            .any(|listed| listed.eq_ignore_ascii_case(name.as_str()))
-    }
 }

@@ -42,10 +42,7 @@ pub enum Shape {
 
 /// Text with `{setting}` holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
-    text: String,
-    pieces: Vec<Piece>,
-}
+pub struct Template(Vec<Piece>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -149,18 +146,11 @@ impl Template {
             return Err("a } stands without its {");
         }
         pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Self {
-            text: text.to_owned(),
-            pieces,
-        })
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.text
+        Ok(Self(pieces))
     }
 
     pub fn holes(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| match piece {
+        self.0.iter().filter_map(|piece| match piece {
             Piece::Hole(name) => Some(name.as_str()),
             Piece::Text(_) => None,
         })
@@ -168,8 +158,8 @@ impl Template {
 
     /// The origin with every hole filled.
     pub fn fill(&self, settings: &Settings) -> Result<Origin, SettingsError> {
-        let mut text = String::with_capacity(self.text.len() + 16);
-        for piece in &self.pieces {
+        let mut text = String::with_capacity(64);
+        for piece in &self.0 {
             match piece {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Hole(name) => text.push_str(label(name, settings)?),

@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONNECTION, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{ACCEPT_ENCODING, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::hop::{Nominated, is_of_one_hop};
 use crate::descriptor::{KeyPlace, KeyPlacement, Origin, Provider};
 use crate::places::{self, SUBPROTOCOL};
 
@@ -119,14 +120,14 @@ fn upstream_uri(
 }
 
 fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
-    let nominated = nominated(from);
+    let nominated = Nominated::by(from);
     for (name, value) in from {
-        let stays = is_of_this_hop(name) || places::is_stripped_header(name) || is_about_the_way(name);
-        if stays
-            || nominated
-                .iter()
-                .any(|nominated| nominated.eq_ignore_ascii_case(name.as_str()))
-        {
+        let stays = is_of_one_hop(name)
+            || is_ours_to_say(name)
+            || places::is_stripped_header(name)
+            || is_about_the_way(name)
+            || nominated.contains(name);
+        if stays {
             continue;
         }
         if *name == SEC_WEBSOCKET_PROTOCOL {
@@ -139,34 +140,9 @@ fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-/// Headers that `Connection` declares to be of this hop, besides those that always are. The length of the
-/// body is not the caller's to withdraw.
-fn nominated(headers: &HeaderMap) -> Vec<&str> {
-    let values = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(',').map(str::trim));
-    let usual = ["keep-alive", "close", "upgrade", "te", "content-length", ""];
-    names
-        .filter(|name| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(name)))
-        .collect()
-}
-
-fn is_of_this_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "expect"
-            | "host"
-    )
+/// What the relay and the upstream connection set themselves.
+fn is_ours_to_say(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "host" | "expect" | "http2-settings")
 }
 
 /// What tells a provider who the caller is or which way the call took, and what only Voxgate may say.

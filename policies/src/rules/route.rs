@@ -16,8 +16,6 @@ pub struct Route {
     pub provider: Arc<Provider>,
     /// Place in the provider's endpoints.
     pub endpoint: usize,
-    /// The path's holes and what filled them.
-    pub params: Vec<(String, String)>,
     pub model_from_path: Option<String>,
 }
 
@@ -46,16 +44,10 @@ pub fn route(inbound: &Inbound, method: &Method) -> Result<Route, Refusal> {
             "the query parameter {name} would lead past this gateway"
         )));
     }
-    let params = params(endpoint, &inbound.path);
-    let model = params
-        .iter()
-        .find(|(name, _)| name == "model")
-        .map(|(_, model)| model.clone());
     Ok(Route {
         provider: provider.clone(),
         endpoint: index,
-        params,
-        model_from_path: model,
+        model_from_path: model_in(endpoint, &inbound.path),
     })
 }
 
@@ -71,20 +63,24 @@ fn refused_parameter<'p>(provider: &'p Provider, query: Option<&str>) -> Option<
     })
 }
 
-fn params(endpoint: &Endpoint, path: &str) -> Vec<(String, String)> {
+/// What fills the path's `{model}` hole, with whichever inbound prefix it came.
+fn model_in(endpoint: &Endpoint, path: &str) -> Option<String> {
     let prefixes = endpoint
         .inbound_prefixes
         .iter()
         .filter_map(|prefix| path.strip_prefix(prefix.as_str()));
+    let mut model = None;
     for relative in std::iter::once(path).chain(prefixes) {
-        let mut params = Vec::new();
-        if endpoint.path.matches(relative, |name, value| {
-            params.push((name.to_owned(), value.to_owned()))
-        }) {
-            return params;
+        let matches = endpoint.path.matches(relative, |name, value| {
+            if name == "model" {
+                model = Some(value.to_owned());
+            }
+        });
+        if matches {
+            return model;
         }
     }
-    Vec::new()
+    None
 }
 
 /// Whether the caller's scopes cover this operation. A lookup serves both, so either admits it.
