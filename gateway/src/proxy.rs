@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use vault::Vault;
 
+use crate::budget::RefusalBudget;
 use crate::cors::{self, Cors};
 use crate::resolve::Addresses;
 use crate::respond::{Marks, Reply, is_bodiless, peer_ip};
@@ -29,7 +30,7 @@ use crate::stages::record::{Attempt, Call, refused};
 use crate::stages::relay::Exchange;
 use crate::stages::route::route;
 use crate::stages::{Fault, Seen, Stop};
-use crate::telemetry::{Meters, RefusalBudget};
+use crate::telemetry::Meters;
 
 /// How long a caller who was answered early may go on sending before the connection is closed under it.
 /// Closing at once would reset the connection and lose the answer on its way.

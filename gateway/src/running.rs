@@ -17,6 +17,7 @@ use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use policies::descriptor::Providers;
+use policies::with_causes;
 use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -24,12 +25,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use vault::Vault;
 
+use crate::budget::RefusalBudget;
 use crate::cors::Cors;
 use crate::listen::Front;
 use crate::proxy::{Gateway, Limits, Worker};
 use crate::resolve::Addresses;
 use crate::stages::admit::InFlight;
-use crate::telemetry::{Meters, RefusalBudget};
+use crate::telemetry::Meters;
 use crate::tls::{self, LiveCert, TlsFiles};
 use crate::workers::Workers;
 use crate::{GatewaySettings, StartError};
@@ -216,7 +218,7 @@ impl Running {
         self.let_calls_end(end).await;
         let workers = self.workers;
         if let Err(error) = tokio::task::spawn_blocking(move || workers.stop()).await {
-            tracing::error!(%error, "stopping the gateway's threads");
+            tracing::error!(error = with_causes(&error), "stopping the gateway's threads");
         }
     }
 

@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use policies::descriptor::Providers;
@@ -317,52 +316,9 @@ fn shown(path: &str) -> &str {
     &path[..path.floor_char_boundary(SHOWN_PATH)]
 }
 
-/// How many refusals of strangers go on record each second.
-pub struct RefusalBudget {
-    began: Instant,
-    /// The second in the upper half, what it has used in the lower.
-    used: AtomicU64,
-}
-
-const REFUSALS_PER_SECOND: u64 = 50;
-
-impl RefusalBudget {
-    pub fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            used: AtomicU64::new(0),
-        }
-    }
-
-    pub fn take(&self, now: Instant) -> bool {
-        let second = now.saturating_duration_since(self.began).as_secs() << 32;
-        let next = |used: u64| {
-            if used >> 32 << 32 == second {
-                used + 1
-            } else {
-                second + 1
-            }
-        };
-        let before = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(next(used)));
-        let (Ok(before) | Err(before)) = before;
-        next(before) & 0xffff_ffff <= REFUSALS_PER_SECOND
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_budget_is_per_second() {
-        let budget = RefusalBudget::new();
-        let now = budget.began;
-        let taken = (0..2 * REFUSALS_PER_SECOND).filter(|_| budget.take(now)).count() as u64;
-        assert_eq!(taken, REFUSALS_PER_SECOND);
-        assert!(budget.take(now + Duration::from_secs(1)));
-    }
 
     #[test]
     fn a_long_path_is_cut_between_characters() {

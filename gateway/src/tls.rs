@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 use pingora::listeners::TlsAccept;
 use pingora::listeners::tls::TlsSettings;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -78,20 +77,13 @@ fn read_pair(files: &TlsFiles) -> Result<CertifiedKey, StartError> {
     };
     let chain = certificates(&files.cert)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| unreadable(&files.key, e.to_string()))?;
-    let provider = CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(default_provider);
-    CertifiedKey::from_der(chain, key, &provider)
+    CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())
         .and_then(|pair| pair.keys_match().map(|()| pair))
         .map_err(|error| StartError::Certificate {
             cert: files.cert.clone(),
             key: files.key.clone(),
             reason: error.to_string(),
         })
-}
-
-fn default_provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {

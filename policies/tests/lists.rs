@@ -172,7 +172,11 @@ fn quota_is_read_where_there_is_one() {
 fn cost_is_estimated_at_the_days_price() {
     let day = |text: &str| text.parse::<NaiveDate>().unwrap();
     let cost = |id: &str, model: &str, operation, reading: Reading, on: &str| {
-        estimate(&provider(id), Some(model), operation, &reading, day(on))
+        let reading = Reading {
+            model: Some(model.to_owned()),
+            ..reading
+        };
+        estimate(&provider(id), operation, &reading, day(on))
     };
     let spoken = Reading {
         characters: Some(1000),

@@ -19,7 +19,8 @@ use vault::Vault;
 
 use super::authorise::Grant;
 use super::{Fault, Seen, answer};
-use crate::telemetry::{Attempted, Meters, RefusalBudget, Refused};
+use crate::budget::RefusalBudget;
+use crate::telemetry::{Attempted, Meters, Refused};
 
 /// One request, from the end of its head.
 #[derive(Clone, Debug)]
@@ -149,14 +150,7 @@ impl<'c> Attempt<'c> {
     fn event(&self, duration: Duration) -> UsageEvent {
         let (grant, reading) = (self.grant, self.meter.reading());
         let provider = grant.provider();
-        let model = reading.model.as_deref();
-        let cost = rules::estimate(
-            provider,
-            model,
-            grant.operation(),
-            &reading,
-            self.call.at.date_naive(),
-        );
+        let cost = rules::estimate(provider, grant.operation(), &reading, self.call.at.date_naive());
         UsageEvent {
             // A native request makes one attempt, so its id serves for that as well.
             id: self.call.id,

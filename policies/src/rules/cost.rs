@@ -7,14 +7,8 @@ use crate::meter::Reading;
 use crate::vocabulary::Operation;
 
 /// US dollars; `None` when there is no price for that day, or a quantity the price needs was not read.
-pub fn estimate(
-    provider: &Provider,
-    model: Option<&str>,
-    operation: Operation,
-    reading: &Reading,
-    on: NaiveDate,
-) -> Option<f64> {
-    let model = model.or(reading.model.as_deref())?;
+pub fn estimate(provider: &Provider, operation: Operation, reading: &Reading, on: NaiveDate) -> Option<f64> {
+    let model = reading.model.as_deref()?;
     let price = provider.prices.iter().find(|price| {
         price.operation == operation
             && price.models.iter().any(|glob| glob.matches(model))
