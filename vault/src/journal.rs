@@ -6,9 +6,8 @@
 //! back. When the disk refuses to write, memory alone carries them.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +15,8 @@ use parking_lot::Mutex;
 use policies::vocabulary::RecordEvent;
 
 use crate::error::OpenError;
+use crate::files::{beside, folder_of, lock_beside, make_folder_of, private};
 use crate::segment::{Segment, render};
-use crate::store::db::beside;
 
 /// A segment that grew to this while the database was away is closed: it is delivered as a whole.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -53,22 +52,11 @@ impl Journal {
             file: path.to_owned(),
             cause,
         };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let lock = private()
-            .truncate(false)
-            .open(beside(path, ".lock"))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::JournalInUse {
-                    file: path.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-        }
+        make_folder_of(path).map_err(failed)?;
+        let lock = lock_beside(path).map_err(failed)?;
+        let lock = lock.ok_or_else(|| OpenError::JournalInUse {
+            file: path.to_owned(),
+        })?;
         let sealed = left_segments(path).map_err(failed)?;
         let next = sealed.back().map_or(0, |(number, _)| number + 1);
         let sealed = sealed.into_iter().map(|(_, segment)| Arc::new(segment)).collect();
@@ -226,21 +214,11 @@ impl State {
     }
 }
 
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
-}
-
 /// The segments of a former process, by their number.
 fn left_segments(path: &Path) -> io::Result<VecDeque<(u64, Segment)>> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
     let prefix = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(folder_of(path))? {
         let entry = entry?;
         let name = entry.file_name();
         let number = name

@@ -4,9 +4,9 @@
 //! one. Access for others than the owner is refused, but for reading by the group, which mounted secrets need
 //! and which is warned of.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
 use crate::clock::{Chance, NoChance};
+use crate::files::{beside, folder_of, lock_beside, make_folder_of, private};
 use crate::keyring::{Keyring, MasterKey};
 
 /// The keyring in memory beside the file it came from.
@@ -74,9 +75,7 @@ impl KeyringFile {
             file: path.to_owned(),
             cause,
         };
-        if let Some(folder) = folder_of(path) {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
+        make_folder_of(path).map_err(failed)?;
         let beside = write_beside(path, &ring).map_err(failed)?;
         // A link, unlike a rename, never replaces what is there.
         let linked = fs::hard_link(&beside, path);
@@ -116,29 +115,16 @@ impl KeyringFile {
         Ok(ring)
     }
 
-    /// Held by whoever rotates; the lock goes with the process that holds it.
+    /// Held by whoever rotates.
     pub fn lock_for_rotation(&self) -> Result<File, KeyringError> {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
-        let failed = |cause| KeyringError::File {
+        let lock = lock_beside(&self.path).map_err(|cause| KeyringError::File {
             doing: "lock",
             file: self.path.clone(),
             cause,
-        };
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&name);
-        let lock = lock.map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(fs::TryLockError::WouldBlock) => Err(KeyringError::Rotating {
-                file: self.path.clone(),
-            }),
-            Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
-        }
+        })?;
+        lock.ok_or_else(|| KeyringError::Rotating {
+            file: self.path.clone(),
+        })
     }
 }
 
@@ -169,18 +155,9 @@ fn read(path: &Path) -> Result<Keyring, KeyringError> {
 
 /// Writes and syncs a new file in the same folder, readable by the owner alone.
 fn write_beside(path: &Path, ring: &Keyring) -> io::Result<PathBuf> {
-    let mut name = path.to_owned().into_os_string();
-    name.push(format!(
-        ".new-{}-{}",
-        std::process::id(),
-        uuid::Uuid::new_v4().simple()
-    ));
-    let beside = PathBuf::from(name);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let unique = format!(".new-{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
+    let beside = beside(path, &unique);
+    let mut file = private().create_new(true).open(&beside)?;
     let written = file
         .write_all(ring.render().as_bytes())
         .and_then(|()| file.sync_all());
@@ -193,9 +170,5 @@ fn write_beside(path: &Path, ring: &Keyring) -> io::Result<PathBuf> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path).unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn folder_of(path: &Path) -> Option<&Path> {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty())
+    File::open(folder_of(path))?.sync_all()
 }

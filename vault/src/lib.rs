@@ -11,6 +11,7 @@ mod credential;
 mod delivery;
 mod envelope;
 mod error;
+mod files;
 mod journal;
 mod key_check;
 mod key_file;

@@ -4,7 +4,7 @@
 //! each other's locks; readers have connections of their own. Every wait has an end: a database that hangs
 //! yields an error within five seconds.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -267,11 +267,4 @@ pub(crate) async fn within<T>(
 ) -> Result<T, VaultError> {
     let answered = tokio::time::timeout(ANSWER_TIME, work).await;
     answered.unwrap_or(Err(VaultError::Unavailable { doing, cause: None }))
-}
-
-/// The name beside a file, such as `voxgate.db.lock`.
-pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -4,15 +4,15 @@
 //! beside the database does the same, taken before the first connection, since switching to WAL cannot wait
 //! for a lock by itself.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
 
-use super::db::{Link, Place, Single, beside, on};
+use super::db::{Link, Place, Single, on};
 use crate::error::OpenError;
+use crate::files::{lock_beside, make_folder_of, private};
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -46,45 +46,21 @@ pub(crate) async fn prepare_file(file: &Path) -> Result<File, OpenError> {
         file: file.to_owned(),
         cause,
     };
-    if let Some(folder) = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-    {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(failed)?;
-    }
-    let lock = private().open(beside(file, ".lock")).map_err(failed)?;
+    make_folder_of(file).map_err(failed)?;
     let deadline = Instant::now() + LOCK_TIME;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(TryLockError::WouldBlock) => {
+    let lock = loop {
+        match lock_beside(file).map_err(failed)? {
+            Some(lock) => break lock,
+            None if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
+            None => {
                 return Err(OpenError::MigrationLock {
                     file: file.to_owned(),
                 });
             }
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
-    }
+    };
     private().open(file).map_err(failed)?;
     Ok(lock)
-}
-
-fn private() -> OpenOptions {
-    let mut options = fs::OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    options
 }
 
 pub(crate) async fn read(connection: &mut Single, place: &Place) -> Result<Schema, OpenError> {
