@@ -12,6 +12,9 @@ use crate::issuer::IssuerSettings;
 
 pub type Claims = Map<String, Value>;
 
+/// The most that OpenID Connect lets a subject have. Longer names fit into no index.
+const LONGEST_NAME: usize = 255;
+
 /// What the token says about its own validity, checked against the issuer's settings.
 pub fn check(claims: &Claims, settings: &IssuerSettings, now: DateTime<Utc>) -> Result<(), &'static str> {
     if text(claims, "iss") != Some(settings.issuer.as_str()) {
@@ -35,21 +38,22 @@ pub fn check(claims: &Claims, settings: &IssuerSettings, now: DateTime<Utc>) -> 
 /// both are names of the issuer, and issuers that must not share users must not share teams either.
 pub fn caller(claims: &Claims, settings: &IssuerSettings) -> Result<Caller, &'static str> {
     let user = match find(claims, &settings.user_claim) {
-        Some(Value::String(user)) if !user.trim().is_empty() => user,
-        _ => return Err("the user claim is missing, empty or not a string"),
+        Some(Value::String(user)) if is_name(user) => user,
+        _ => return Err("the user claim is missing, not a string, empty, too long or not printable"),
     };
     let prefixed = |name: &str| format!("{}{name}", settings.user_prefix);
     let names = |claim: &str| list(find(claims, claim)).unwrap_or_default();
     let teams = |claim: &str| {
-        names(claim)
-            .into_iter()
-            .map(|team| TeamId::new(prefixed(team)))
-            .collect()
+        let named = names(claim).into_iter();
+        named
+            .map(|team| is_name(team).then(|| TeamId::new(prefixed(team))))
+            .collect::<Option<Vec<_>>>()
+            .ok_or("the name of a team is empty, too long or not printable")
     };
     Ok(Caller {
         user: UserId::new(prefixed(user)),
-        teams: teams(&settings.teams_claim),
-        admin_of: teams(&settings.team_admin_claim),
+        teams: teams(&settings.teams_claim)?,
+        admin_of: teams(&settings.team_admin_claim)?,
         roles: names(&settings.roles_claim)
             .into_iter()
             .map(str::to_owned)
@@ -58,6 +62,12 @@ pub fn caller(claims: &Claims, settings: &IssuerSettings) -> Result<Caller, &'st
         token_id: None,
         expires_at: Some(expiry(claims, settings)?),
     })
+}
+
+/// Whether it can be looked up and put on record: a name that no database takes would keep its bearer's calls
+/// off the record, and one that no index takes would hold up everyone's.
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control)
 }
 
 /// The end of validity, the issuer's leeway for clocks included.

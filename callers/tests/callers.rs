@@ -322,6 +322,10 @@ async fn claims_are_checked_one_by_one() {
         with("sub", json!(" ")),
         with("sub", json!(7)),
         with("sub", json!(["ada"])),
+        with("sub", json!("a\u{0}da")),
+        with("sub", json!("a".repeat(256))),
+        with("teams", json!(["red", "bl\u{0}ue"])),
+        with("admin_of", json!(["b".repeat(256)])),
     ];
     for claims in &bad {
         assert!(refused(&callers, &token(claims)).await, "{claims}");
