@@ -106,8 +106,8 @@ impl VaultError {
         match code.parse::<u32>() {
             // SQLite: too big, constraint, mismatch.
             Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
-            // Postgres: data exception, integrity constraint violation.
-            _ => code.starts_with("22") || code.starts_with("23"),
+            // Postgres: data exception, integrity constraint violation, too large for an index or a row.
+            _ => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
         }
     }
 }

@@ -21,6 +21,7 @@ on_both!(
     what_a_killed_process_left_is_delivered_once,
     what_waits_is_delivered_once_the_database_is_back,
     one_poisonous_event_does_not_hold_up_the_others,
+    a_name_that_no_index_takes_does_not_hold_up_the_others,
     closing_delivers_the_last_event,
     a_journal_at_its_limit_drops_and_counts,
     a_disk_that_refuses_loses_nothing_while_the_database_answers,
@@ -398,6 +399,22 @@ async fn one_poisonous_event_does_not_hold_up_the_others(house: House) {
         vault.metrics().usage_events.rejected.get() == 1 && journal_files(&house).is_empty()
     })
     .await;
+}
+
+async fn a_name_that_no_index_takes_does_not_hold_up_the_others(house: House) {
+    let vault = house.open().await;
+    // Of ever new letters, for what repeats is compressed first.
+    let long: String = (0..2_000).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    record(&vault, usage(&long, Utc::now()));
+    record(&vault, usage("ann", Utc::now()));
+    eventually("the other is stored", async || {
+        house
+            .count("SELECT COUNT(*) FROM usage WHERE user_id = 'ann'")
+            .await
+            == 1
+    })
+    .await;
+    eventually("nothing waits", async || journal_files(&house).is_empty()).await;
 }
 
 async fn closing_delivers_the_last_event(house: House) {
