@@ -1,14 +1,15 @@
 //! `POST /tokens`: a new token of the caller's, shown this once.
 //!
 //! It carries the roles and teams that the caller has now, and never a scope that the caller lacks: asked for
-//! without scopes it gets the caller's, which may be "all that its user may do". What a sign-in later
+//! without scopes it gets the caller's, which may be "all that its user may do". Made with another token it ends
+//! no later than that one: what leaks for an hour must not be turned into what lasts. What a sign-in later
 //! takes from the user, an existing token keeps until it is revoked or expires.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use policies::vocabulary::{Caller, Code, Scope, Scopes};
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ pub async fn handle(
     let new = NewToken {
         user: caller.user.clone(),
         name: name(create.name)?,
-        ttl: ttl(create.ttl_seconds)?,
+        ttl: within(caller, ttl(create.ttl_seconds)?, admin.clock.now()),
         scopes: scopes(caller, create.scopes)?,
         roles: caller.roles.clone(),
         teams: caller.teams.clone(),
@@ -85,6 +86,13 @@ fn ttl(seconds: Option<i64>) -> Result<Option<TimeDelta>, Problem> {
             Err(Problem::invalid("ttl_seconds", detail))
         }
     }
+}
+
+/// The time asked for, cut to what the caller's own token has left. A sign-in is short-lived by nature, and making
+/// tokens that outlive it is what it is for.
+fn within(caller: &Caller, asked: Option<TimeDelta>, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let left = caller.token_id.and(caller.expires_at).map(|end| end - now);
+    asked.into_iter().chain(left).min()
 }
 
 fn scopes(caller: &Caller, asked: Option<Vec<Scope>>) -> Result<Option<Vec<Scope>>, Problem> {
@@ -210,6 +218,25 @@ mod tests {
             .await
             .ok();
         assert_eq!(me["operator"], false);
+    }
+
+    #[tokio::test]
+    async fn a_token_makes_none_that_outlive_it() {
+        let house = House::build().await;
+        let hour = house
+            .token_with("ann", |new| new.ttl = Some(chrono::TimeDelta::hours(1)))
+            .await;
+        for (body, end) in [
+            ("{}", "2026-01-31T09:00:00Z"),
+            (r#"{"ttl_seconds":86400}"#, "2026-01-31T09:00:00Z"),
+            (r#"{"ttl_seconds":60}"#, "2026-01-31T08:01:00Z"),
+        ] {
+            assert_eq!(
+                house.call(TOKENS, &hour, body).await.ok()["expires_at"],
+                end,
+                "{body}"
+            );
+        }
     }
 
     #[tokio::test]
