@@ -25,8 +25,8 @@ const REQUEST_SECONDS: &[f64] = &[
 const OVERHEAD_SECONDS: &[f64] = &[
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0,
 ];
-/// Paths are the caller's to choose; a log line shows this much of one.
-const SHOWN_PATH: usize = 200;
+/// Paths and methods are the caller's to choose; a log line shows this much of one.
+const SHOWN: usize = 200;
 const NONE: &str = "none";
 
 pub struct Meters {
@@ -168,7 +168,7 @@ impl Meters {
             provider = refused.provider.map(ProviderId::as_str),
             operation = refused.operation.map(Operation::as_str),
             mode = refused.mode.as_str(),
-            method = refused.method.as_str(),
+            method = shown(refused.method.as_str()),
             outcome = "refused",
             code = refused.refusal.code.as_str(),
             reason = refused.refusal.message.as_ref(),
@@ -313,7 +313,7 @@ fn register(registry: &Registry, collector: &(impl Collector + Clone + 'static))
 }
 
 fn shown(path: &str) -> &str {
-    &path[..path.floor_char_boundary(SHOWN_PATH)]
+    &path[..path.floor_char_boundary(SHOWN)]
 }
 
 #[cfg(test)]
@@ -322,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_long_path_is_cut_between_characters() {
-        let path = format!("/{}", "é".repeat(SHOWN_PATH));
-        assert!(shown(&path).len() <= SHOWN_PATH);
+        let path = format!("/{}", "é".repeat(SHOWN));
+        assert!(shown(&path).len() <= SHOWN);
         assert_eq!(shown("/v1/voices"), "/v1/voices");
     }
 }

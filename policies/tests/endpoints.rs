@@ -108,6 +108,18 @@ fn gemini_opens_models_that_speak_or_transcribe_only() {
             "{path}"
         );
     }
+    for order in [
+        "$httpMethod=DELETE",
+        "a=1&%24HTTPHeaders=X-Goog-Api-Key:x",
+        "userProject=p",
+    ] {
+        let target = format!("/gemini/v1beta/models/x-tts:generateContent?{order}");
+        assert_eq!(
+            routed("POST", &target, &[]).err(),
+            Some(Code::ForbiddenEndpoint),
+            "{order}"
+        );
+    }
     let escaped = routed("POST", "/gemini/v1beta/models%2Fx-tts:generateContent", &[]);
     assert_eq!(escaped.err(), Some(Code::InvalidRequest));
 }

@@ -25,14 +25,23 @@ impl Route {
     }
 }
 
+/// Method and path are the caller's to choose, and what is refused goes on record: this much says enough.
+const SHOWN: usize = 120;
+
+fn shown(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SHOWN)]
+}
+
 pub fn route(inbound: &Inbound, method: &Method) -> Result<Route, Refusal> {
     let provider = &inbound.provider;
     let refuse =
         |message: String| Refusal::new(Code::ForbiddenEndpoint, message).provider(provider.id.clone());
     let Some(index) = inbound.endpoint else {
         return Err(refuse(format!(
-            "{method} {} is not offered for {}",
-            inbound.path, provider.name
+            "{} {} is not offered for {}",
+            shown(method.as_str()),
+            shown(&inbound.path),
+            provider.name
         )));
     };
     let endpoint = &provider.endpoints[index];
