@@ -93,9 +93,8 @@ class Bench:
                     raise RuntimeError(f"{proxy.name} logged {logged} of {self.calls[proxy.name]} calls")
 
     def stop(self):
-        for proxy in self.proxies:
-            proxy.stop()
-        self.upstream.stop()
+        for way in (self.upstream, *self.proxies):
+            way.stop()
 
 
 def main():

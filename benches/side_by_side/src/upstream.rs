@@ -124,9 +124,12 @@ pub async fn serve() -> io::Result<()> {
         socket.set_nodelay(true)?;
         let answers = answers.clone();
         tokio::spawn(async move {
-            if let Err(e) = converse(socket, &answers).await {
-                // A proxy may reset a pooled connection at any time; the caller's side counts what it cost.
-                eprintln!("upstream connection ended: {e}");
+            match converse(socket, &answers).await {
+                // Proxies close idle connections this way.
+                Err(e) if e.kind() != io::ErrorKind::ConnectionReset => {
+                    eprintln!("upstream connection ended: {e}")
+                }
+                _ => {}
             }
         });
     }
