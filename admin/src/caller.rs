@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -110,11 +111,14 @@ fn allow(caller: &Caller, Needs(scopes): Needs) -> Result<(), Problem> {
     ))
 }
 
-/// Refusals of identity and permission go on record. They do not wait for the database, or whoever
-/// guesses at tokens would decide how much it has to do.
+/// Refusals of identity and permission go on record. They do not wait for the database, and those of strangers
+/// share a budget, or whoever guesses at tokens would decide how much it has to do and to keep.
 fn record_refusal(admin: &Admin, actor: Actor, problem: Option<&Problem>) {
     let Some(problem) = problem else { return };
     if !matches!(problem.code, Code::Unauthenticated | Code::Forbidden) {
+        return;
+    }
+    if actor.user.is_none() && !admin.strangers.take(Instant::now()) {
         return;
     }
     let detail = Some(format!("{}: {}", problem.code, problem.detail));
@@ -196,9 +200,31 @@ impl<S: Sync> FromRequestParts<S> for Proven {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::HeaderValue;
 
     use super::*;
+    use crate::harness::House;
+
+    #[tokio::test]
+    async fn a_flood_of_wrong_tokens_does_not_fill_the_record() {
+        let house = House::build().await;
+        let calls = (0..400).map(|_| house.call("GET /api/v1/me", "sk-guess", ""));
+        for said in futures::future::join_all(calls).await {
+            said.is(401, "unauthenticated");
+        }
+        let mut recorded = 0;
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let before = recorded;
+            recorded = house.audited(AuditAction::CallRefuse).await.len();
+            if recorded > 0 && recorded == before {
+                break;
+            }
+        }
+        assert!((1..200).contains(&recorded), "{recorded}");
+    }
 
     #[test]
     fn the_token_is_that_of_one_bearer_header() {

@@ -23,7 +23,7 @@ mod harness;
 
 use std::sync::Arc;
 
-use callers::Callers;
+use callers::{Callers, RefusalBudget};
 use policies::descriptor::{Provider, Providers};
 use policies::vocabulary::{Actor, AuditAction, AuditEvent, AuditOutcome, Code};
 use uuid::Uuid;
@@ -46,6 +46,7 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     asker: Asker,
     lists: Lists,
+    strangers: RefusalBudget,
     telemetry: Telemetry,
     registry: prometheus::Registry,
 }

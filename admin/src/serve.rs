@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use callers::Callers;
+use callers::{Callers, RefusalBudget};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -82,6 +82,7 @@ pub fn start(
         clock: Arc::new(SystemClock),
         asker: Asker::new(settings.ca_file)?,
         lists: Lists::new(),
+        strangers: RefusalBudget::new(),
         telemetry: Telemetry::register(&registry)?,
         registry,
     };

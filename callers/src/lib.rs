@@ -4,6 +4,7 @@
 //! and JWTs of the configured issuers (verified here). Where several tokens are presented the first
 //! valid one counts. Both listeners ask [`Callers`], so a token that works on one works on the other.
 
+mod budget;
 mod claims;
 mod issuer;
 mod jwks;
@@ -19,6 +20,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use vault::{Clock, Vault};
 
+pub use budget::RefusalBudget;
 pub use issuer::{IssuerKey, IssuerSettings};
 
 use issuer::{Issuer, Unverified, Verdict};

@@ -5,7 +5,6 @@
 //! exchange between the two sides is ours, because the verdict on a refused key needs the provider's answer
 //! before its head is passed on. No provider's name and no SQL occur here.
 
-mod budget;
 mod cors;
 mod listen;
 mod proxy;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use callers::Callers;
+use callers::{Callers, RefusalBudget};
 use http::Method;
 use parking_lot::RwLock;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -18,7 +18,6 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use vault::Vault;
 
-use crate::budget::RefusalBudget;
 use crate::cors::{self, Cors};
 use crate::resolve::Addresses;
 use crate::respond::{Marks, Reply, is_bodiless, peer_ip};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callers::Callers;
+use callers::{Callers, RefusalBudget};
 use parking_lot::{Mutex, RwLock};
 use pingora::apps::HttpServerOptions;
 use pingora::connectors::ConnectorOptions;
@@ -25,7 +25,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use vault::Vault;
 
-use crate::budget::RefusalBudget;
 use crate::cors::Cors;
 use crate::listen::Front;
 use crate::proxy::{Gateway, Limits, Worker};

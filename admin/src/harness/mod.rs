@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use callers::Callers;
+use callers::{Callers, RefusalBudget};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method, Request, StatusCode};
 use policies::descriptor::Providers;
@@ -78,6 +78,7 @@ impl House {
             clock: Arc::new(clock.clone()),
             asker: Asker::new(None).expect("a client"),
             lists: Lists::new(),
+            strangers: RefusalBudget::new(),
             telemetry: Telemetry::register(&registry).expect("registers once"),
             registry,
         });

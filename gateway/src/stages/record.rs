@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use callers::RefusalBudget;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
 use policies::meter::Meter;
@@ -19,7 +20,6 @@ use vault::Vault;
 
 use super::authorise::Grant;
 use super::{Fault, Seen, answer};
-use crate::budget::RefusalBudget;
 use crate::telemetry::{Attempted, Meters, Refused};
 
 /// One request, from the end of its head.

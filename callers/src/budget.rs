@@ -1,4 +1,4 @@
-//! How much of the audit record strangers may fill: whoever floods the gateway with bad tokens would otherwise
+//! How much of the audit record strangers may fill: whoever floods a listener with bad tokens would otherwise
 //! decide how large it grows. Past the budget, refusals are counted in the metrics alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +35,12 @@ impl RefusalBudget {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(next(used)));
         let (Ok(before) | Err(before)) = before;
         next(before) & 0xffff_ffff <= REFUSALS_PER_SECOND
+    }
+}
+
+impl Default for RefusalBudget {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
