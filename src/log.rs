@@ -46,7 +46,7 @@ struct LineMaker(Arc<Lines>);
 
 /// Starts logging for the whole process.
 pub fn start(settings: &Log) -> anyhow::Result<Flush> {
-    let (filter, level) = reload::Layer::new(filter(&settings.level)?);
+    let (filter, level) = reload::Layer::new(level(&settings.level)?);
     let lines = Arc::new(Lines {
         buffer: Mutex::new(Vec::with_capacity(64 * 1024)),
         dropped: AtomicU64::new(0),
@@ -72,14 +72,15 @@ pub fn start(settings: &Log) -> anyhow::Result<Flush> {
     })
 }
 
-fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+/// What `log.level` means.
+pub fn level(level: &str) -> anyhow::Result<EnvFilter> {
     EnvFilter::try_new(level).with_context(|| format!("log.level: `{level}` is not a level or directive"))
 }
 
 impl Flush {
     /// Changes what is logged from now on.
-    pub fn set_level(&self, level: &str) -> anyhow::Result<()> {
-        self.level.reload(filter(level)?).context("change the log level")
+    pub fn set_level(&self, level: EnvFilter) -> anyhow::Result<()> {
+        self.level.reload(level).context("change the log level")
     }
 }
 

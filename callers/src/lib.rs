@@ -61,6 +61,14 @@ pub enum CallersError {
     Client(#[from] reqwest::Error),
 }
 
+/// Whether these issuers can be used, asking nobody.
+pub fn check(issuers: Vec<IssuerSettings>) -> Result<(), CallersError> {
+    Issuer::all(issuers, &[]).map(drop)
+}
+
+/// Issuers that can be taken over, so that a change which is refused elsewhere leaves these alone too.
+pub struct Prepared(Vec<Issuer>);
+
 /// Everything that can prove who is calling. Cheap to clone; one per process.
 #[derive(Clone)]
 pub struct Callers(Arc<Shared>);
@@ -93,13 +101,16 @@ impl Callers {
         })))
     }
 
-    /// Replaces the issuers. What was verified under the old ones is forgotten; keys fetched from an
-    /// address that stays are kept, so that a reload during an outage of that address locks nobody out.
-    pub fn reload(&self, issuers: Vec<IssuerSettings>) -> Result<(), CallersError> {
-        let fresh = Issuer::all(issuers, &self.0.issuers.read())?;
-        *self.0.issuers.write() = Arc::new(fresh);
+    /// Other issuers, found usable. Keys fetched from an address that stays are kept, so that taking over
+    /// during an outage of that address locks nobody out.
+    pub fn prepare(&self, issuers: Vec<IssuerSettings>) -> Result<Prepared, CallersError> {
+        Issuer::all(issuers, &self.0.issuers.read()).map(Prepared)
+    }
+
+    /// Puts other issuers in the place of those at work. What was verified under the old ones is forgotten.
+    pub fn take_over(&self, Prepared(issuers): Prepared) {
+        *self.0.issuers.write() = Arc::new(issuers);
         self.0.known.forget();
-        Ok(())
     }
 
     /// The answer when it needs no I/O: everything up to the first valid token has been seen lately.

@@ -380,10 +380,10 @@ async fn a_verified_token_is_known_until_it_expires_or_the_issuers_change() {
     ]
     .concat();
     assert!(callers.authenticate(&mixed).await.is_ok());
-    callers.reload(vec![settings]).unwrap();
+    callers.take_over(callers.prepare(vec![settings]).unwrap());
     assert!(callers.cached(&token).is_none());
     callers.authenticate(&token).await.unwrap();
-    callers.reload(Vec::new()).unwrap();
+    callers.take_over(callers.prepare(Vec::new()).unwrap());
     assert!(callers.authenticate(&token).await.is_err());
     assert!(
         callers.cached(&token).unwrap().is_err(),

@@ -87,7 +87,7 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => settings = reload(common, settings, &service, log).await,
+            _ = hangup.recv() => settings = reload(common, settings, &service, log),
         }
     }
     stop(service, Duration::from_secs(settings.gateway.drain_seconds)).await;
@@ -230,7 +230,7 @@ async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()>
 }
 
 /// Takes over what can change live and returns the settings that hold from now on.
-async fn reload(common: &Common, current: Settings, service: &Service, log: &log::Flush) -> Settings {
+fn reload(common: &Common, current: Settings, service: &Service, log: &log::Flush) -> Settings {
     let next = match common.settings() {
         Ok(next) => next,
         Err(error) => {
@@ -238,7 +238,7 @@ async fn reload(common: &Common, current: Settings, service: &Service, log: &log
             return current;
         }
     };
-    match apply(&next, service, log).await {
+    match apply(&next, service, log) {
         Ok(()) => {
             tracing::info!("configuration reloaded");
             next
@@ -250,17 +250,23 @@ async fn reload(common: &Common, current: Settings, service: &Service, log: &log
     }
 }
 
-async fn apply(next: &Settings, service: &Service, log: &log::Flush) -> anyhow::Result<()> {
-    let issuers = wiring::issuers(next)?;
+/// Everything that may be refused comes first, the gateway's own part last of it: it either counts or changes
+/// nothing.
+fn apply(next: &Settings, service: &Service, log: &log::Flush) -> anyhow::Result<()> {
+    let level = log::level(&next.log.level)?;
     let providers = wiring::providers(next)?;
     let system = wiring::system_keys(next, &providers)?;
+    let issuers = service
+        .callers
+        .prepare(wiring::issuers(next)?)
+        .context("auth.jwt")?;
     service.gateway.reload(Live {
         cors_origins: next.gateway.cors_origins.clone(),
         tls: next.gateway.tls.as_ref().map(tls_files),
     })?;
-    service.callers.reload(issuers).context("auth.jwt")?;
+    service.callers.take_over(issuers);
     service.vault.replace_system(system);
-    log.set_level(&next.log.level)
+    log.set_level(level)
 }
 
 async fn stop(service: Service, drain: Duration) {

@@ -15,6 +15,7 @@ mod native;
 mod nodes;
 mod record;
 mod refusals;
+mod reload;
 mod sdk;
 mod sign_in;
 mod strictness;
