@@ -3,6 +3,9 @@
 //! An answer with an error status is held back until its first 64 KiB are there, it is complete, or
 //! [`PATIENCE`] is over; then it is judged by status and body together, and passes unchanged but for
 //! the headers that name the verdict. Anything else passes as it comes.
+//!
+//! A key may pay for people who must not know it. A provider that repeats it in its headers, or in what it says
+//! when it refuses, is not quoted there.
 
 use std::time::Duration;
 
@@ -66,10 +69,21 @@ impl Held {
         self.bytes >= HELD_BYTES
     }
 
+    fn conceal(&mut self, grant: &Grant) {
+        let secret = &grant.credential().secret;
+        let whole = joined(&self.chunks);
+        if secret.is_in(&whole) {
+            let mut text = whole.to_vec();
+            secret.conceal_in(&mut text);
+            self.chunks = vec![text.into()];
+        }
+    }
+
     /// What the error means for the caller, and for the credential, whose status is noted.
     pub fn judge(mut self, vault: &Vault, grant: &Grant, by: Actor, public_url: &str) -> Judged {
         let provider = grant.provider();
         let status = self.head.status.as_u16();
+        self.conceal(grant);
         let body = joined(&self.chunks);
         let body = &body[..body.len().min(HELD_BYTES)];
         let verdict = rules::judge(provider, status, body);
@@ -146,11 +160,14 @@ pub fn passed_head(
     let garbled = |error: pingora::BError| Fault::Garbled(error.to_string());
     let room = Some(answer.headers.len() + 6);
     let mut head = Box::new(ResponseHeader::build_no_case(answer.status, room).map_err(garbled)?);
-    head.set_reason_phrase(answer.get_reason_phrase())
-        .map_err(garbled)?;
+    let secret = &grant.credential().secret;
+    let reason = answer
+        .get_reason_phrase()
+        .filter(|reason| !secret.is_in(reason.as_bytes()));
+    head.set_reason_phrase(reason).map_err(garbled)?;
     let nominated = Nominated::by(&answer.headers);
     for (name, value) in &answer.headers {
-        if stays_behind(name) || nominated.contains(name) {
+        if stays_behind(name) || nominated.contains(name) || secret.is_in(value.as_bytes()) {
             continue;
         }
         let value = match rules::leads_away(grant.provider(), &grant.credential().hosts, name, value) {

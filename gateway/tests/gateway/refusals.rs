@@ -5,7 +5,7 @@ use std::time::Duration;
 use policies::vocabulary::{Code, CredentialStatus, Outcome};
 use serde_json::Value;
 
-use crate::fixture::{Fixture, Options, PROVIDER, SPEAK, client};
+use crate::fixture::{Fixture, KEY, Options, PROVIDER, SPEAK, client};
 use crate::provider::Provider;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -157,6 +157,51 @@ async fn a_refused_key_is_marked_and_a_success_heals_it() {
     );
     let outcomes: Vec<_> = fixture.usage(3).await.iter().map(|event| event.outcome).collect();
     assert_eq!(outcomes, [Outcome::Error, Outcome::Ok, Outcome::Error]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_repeats_the_key_is_not_quoted() {
+    let provider = Provider::start(|mut call| async move {
+        call.body().await;
+        let key = call.header("xi-api-key").unwrap().to_owned();
+        let (first, second) = key.split_at(9);
+        let length = 2 * key.len() + 2;
+        let head = format!(
+            "HTTP/1.1 401 no {key}\r\nx-echo: key={key}\r\ncontent-length: {length}\r\n\r\n{key}: {first}"
+        );
+        call.send(head.as_bytes()).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        call.send(second.as_bytes()).await;
+        Some(call)
+    })
+    .await;
+    let fixture = Fixture::to(provider.address).await;
+    let mut wire = fixture.connect().await;
+    wire.send(fixture.head("GET", "/elevenlabs/v1/voices", "connection: close\r\n"))
+        .await;
+    let (text, _) = wire.rest().await;
+    assert!(text.starts_with("HTTP/1.1 401 ") && !text.contains(KEY), "{text}");
+    let stars = "*".repeat(KEY.len());
+    assert!(text.ends_with(&format!("\r\n\r\n{stars}: {stars}")), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_length_and_chunks_is_framed_once() {
+    let provider = Provider::start(|mut call| async move {
+        call.body().await;
+        call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
+        call.send(b"5\r\nhello\r\n0\r\n\r\n").await;
+        None
+    })
+    .await;
+    let fixture = Fixture::to(provider.address).await;
+    let mut wire = fixture.connect().await;
+    wire.send(fixture.head("GET", "/elevenlabs/v1/voices", "connection: close\r\n"))
+        .await;
+    let (text, _) = wire.rest().await;
+    let whole = text.contains("5\r\nhello\r\n0\r\n") && !text.to_lowercase().contains("content-length");
+    assert!(whole || text.starts_with("HTTP/1.1 502"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
