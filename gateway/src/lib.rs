@@ -6,6 +6,7 @@
 //! before its head is passed on. No provider's name and no SQL occur here.
 
 mod cors;
+mod crowd;
 mod listen;
 mod proxy;
 mod resolve;

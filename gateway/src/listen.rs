@@ -2,7 +2,8 @@
 //! ends.
 //!
 //! The limit on a head runs from its first byte, so that neither a slow drip nor a reused connection evades
-//! it. HTTP/2 connections are handed to pingora, which has its own limits on heads and streams.
+//! it. A connection may be silent between requests for [`KEEP_ALIVE`], where places run out for [`IMPATIENCE`]; past the
+//! last place connections are closed unheard. HTTP/2 connections are handed to pingora, which has its own limits on heads and streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,14 @@ use pingora::protocols::l4::stream::Stream as Transport;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::proxy::{After, Gateway, Worker};
 use crate::socket::Socket;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How often a silent connection is looked at, and how long one may be silent in a crowd.
+const IMPATIENCE: Duration = Duration::from_secs(5);
 const FIRST_READ: usize = 4096;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// For a body that is left over after the answer.
@@ -33,12 +36,13 @@ pub struct Front(pub Arc<Worker>);
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let (worker, gateway) = (&self.0, &self.0.gateway);
+        let _place = gateway.crowd.enter()?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             let _busy = gateway.busy.enter();
             return worker.process_new(stream, shutdown).await;
         }
         let mut received = BytesMut::with_capacity(FIRST_READ);
-        if !first_bytes(&mut stream, &mut received, shutdown).await {
+        if !first_bytes(gateway, &mut stream, &mut received, shutdown).await {
             return None;
         }
         if PREFACE.starts_with(&received[..received.len().min(PREFACE.len())]) {
@@ -65,7 +69,7 @@ async fn converse(worker: &Worker, mut stream: Stream, mut received: BytesMut, s
     loop {
         if received.is_empty() {
             received.reserve(FIRST_READ);
-            if !first_bytes(&mut stream, &mut received, shutdown).await {
+            if !first_bytes(&worker.gateway, &mut stream, &mut received, shutdown).await {
                 return;
             }
         }
@@ -91,12 +95,29 @@ async fn converse(worker: &Worker, mut stream: Stream, mut received: BytesMut, s
 }
 
 /// True once there is something to read; false when the caller left, stayed silent, or we are draining.
-async fn first_bytes(stream: &mut Stream, received: &mut BytesMut, shutdown: &ShutdownWatch) -> bool {
+async fn first_bytes(
+    gateway: &Gateway,
+    stream: &mut Stream,
+    received: &mut BytesMut,
+    shutdown: &ShutdownWatch,
+) -> bool {
     let mut shutdown = shutdown.clone();
     tokio::select! {
         biased;
-        read = timeout(KEEP_ALIVE, stream.read_buf(received)) => matches!(read, Ok(Ok(1..))),
+        read = stream.read_buf(received) => matches!(read, Ok(1..)),
+        () = too_long(gateway) => false,
         _ = shutdown.wait_for(|draining| *draining) => false,
+    }
+}
+
+/// Returns when silence has lasted long enough.
+async fn too_long(gateway: &Gateway) {
+    let end = Instant::now() + KEEP_ALIVE;
+    while Instant::now() < end {
+        sleep(IMPATIENCE).await;
+        if gateway.crowd.is_dense() {
+            return;
+        }
     }
 }
 

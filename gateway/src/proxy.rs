@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use vault::Vault;
 
 use crate::cors::{self, Cors};
+use crate::crowd::Crowd;
 use crate::resolve::Addresses;
 use crate::respond::{Marks, Reply, is_bodiless, peer_ip};
 use crate::stages::admit::{InFlight, Permit, admit};
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub in_flight: InFlight,
     /// Connections with a request under way, and HTTP/2 connections.
     pub busy: InFlight,
+    /// All connections of callers.
+    pub crowd: Crowd,
     pub options: HttpServerOptions,
 }
 

@@ -26,6 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use vault::Vault;
 
 use crate::cors::Cors;
+use crate::crowd::Crowd;
 use crate::listen::Front;
 use crate::proxy::{Gateway, Limits, Worker};
 use crate::resolve::Addresses;
@@ -139,6 +140,7 @@ fn gateway(
         cors: RwLock::new(Arc::new(Cors::parse(&settings.cors_origins)?)),
         in_flight: InFlight::default(),
         busy: InFlight::default(),
+        crowd: Crowd::of_process(),
         options,
     })
 }
