@@ -177,7 +177,7 @@ fn tls_files(tls: &Tls) -> TlsFiles {
     }
 }
 
-/// Says what was made and where, and shows a first token, this once.
+/// Says what was made and where, this once.
 async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()> {
     let Addresses {
         gateway,
@@ -197,9 +197,14 @@ async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()>
     );
     println!();
     println!("Back up the master key: without it, no stored provider key can be opened.");
-    if !settings.auth.jwt.is_empty() {
-        return Ok(());
+    if settings.auth.jwt.is_empty() {
+        show_first_token(service).await?;
     }
+    Ok(())
+}
+
+/// Without a sign-in of the host application's, this token is the only way in.
+async fn show_first_token(service: &Service) -> anyhow::Result<()> {
     let new = NewToken {
         user: UserId::new(FIRST_USER),
         name: "first sign-in".to_owned(),
@@ -222,8 +227,9 @@ async fn introduce(settings: &Settings, service: &Service) -> anyhow::Result<()>
     println!("Try it:");
     println!();
     println!(
-        "  curl -H 'Authorization: Bearer {}' http://{admin}/api/v1/me",
-        token.expose()
+        "  curl -H 'Authorization: Bearer {}' http://{}/api/v1/me",
+        token.expose(),
+        service.addresses.admin
     );
     println!();
     Ok(())
