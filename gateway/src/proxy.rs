@@ -89,13 +89,14 @@ impl Worker {
 impl Gateway {
     async fn serve(&self, connector: &Connector, session: &mut ServerSession, draining: bool) -> After {
         let head = session.req_header();
-        if let Some(ours) = self.own_answer(head, draining).await {
+        let call = Call::begin(head.method.clone(), peer_ip(session));
+        let admitted = self.cors.read().admit(head);
+        let mut marks = Marks::new(call.id, admitted);
+        if let Some(mut ours) = self.own_answer(head, draining).await {
+            marks.put(&mut ours.head);
             let bodiless = is_bodiless(&session.req_header().method);
             return self.say(session, ours, bodiless).await;
         }
-        let call = Call::begin(head.method.clone(), peer_ip(session));
-        let admitted = self.cors.read().admit(session.req_header());
-        let mut marks = Marks::new(call.id, admitted);
         match self.decide(session.req_header()).await {
             Ok(permit) => {
                 let source = permit.grant.credential().owner.source();
@@ -220,10 +221,8 @@ impl Gateway {
     /// `/healthz`, `/readyz`, and preflights: what needs no token.
     async fn own_answer(&self, head: &RequestHeader, draining: bool) -> Option<Reply> {
         if cors::is_preflight(head) {
-            let admitted = self.cors.read().admit(head)?;
-            let mut reply = cors::preflight(head);
-            admitted.put(&mut reply.head);
-            return Some(reply);
+            self.cors.read().admit(head)?;
+            return Some(cors::preflight(head));
         }
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return None;

@@ -187,17 +187,9 @@ async fn pages_of_listed_origins_may_call() {
 async fn health_needs_no_token() {
     let (_provider, fixture) = small().await;
     let client = client();
-    assert_eq!(
-        client
-            .get(fixture.url("/healthz"))
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap(),
-        "ok\n"
-    );
+    let alive = client.get(fixture.url("/healthz")).send().await.unwrap();
+    assert!(alive.headers().contains_key("x-voxgate-request-id"));
+    assert_eq!(alive.text().await.unwrap(), "ok\n");
     assert_eq!(
         client.get(fixture.url("/readyz")).send().await.unwrap().status(),
         200
