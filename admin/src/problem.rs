@@ -12,6 +12,9 @@ use policies::with_causes;
 use serde::Serialize;
 use vault::VaultError;
 
+/// Seconds, when nobody says how long trouble that passes may last.
+const RETRY_AFTER: u32 = 5;
+
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
@@ -51,7 +54,7 @@ impl Problem {
             code,
             detail: detail.into(),
             param: None,
-            retry_after: None,
+            retry_after: code.retryable().then_some(RETRY_AFTER),
             page: None,
             cause: None,
         }
@@ -89,8 +92,9 @@ impl Problem {
         self
     }
 
+    /// `None` leaves it at what is usual for the code.
     pub fn retry_after(mut self, seconds: Option<u32>) -> Self {
-        self.retry_after = seconds;
+        self.retry_after = seconds.or(self.retry_after);
         self
     }
 
@@ -143,10 +147,9 @@ impl From<Refusal> for Problem {
             .map(|provider| format!("/providers/{provider}"));
         Self {
             param: refusal.param.map(str::to_owned),
-            retry_after: refusal.retry_after,
             page,
             cause: refusal.cause,
-            ..Self::new(refusal.code, refusal.message)
+            ..Self::new(refusal.code, refusal.message).retry_after(refusal.retry_after)
         }
     }
 }

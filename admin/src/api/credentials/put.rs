@@ -3,6 +3,7 @@
 //! Whatever the provider says or fails to say, a key that is already stored stays as it is until the new one
 //! is proven.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,6 +12,7 @@ use http::{HeaderName, StatusCode, header};
 use policies::descriptor::{Model, Settings, SettingsError};
 use policies::vocabulary::{Code, Owner};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use vault::{NewCredential, Secret};
 
 use super::Shown;
@@ -26,8 +28,7 @@ const KEY_MAX: usize = 4 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Put {
     api_key: String,
-    #[serde(default)]
-    settings: Settings,
+    settings: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -48,7 +49,8 @@ pub async fn handle(
     let owner = proven.changes(&mut params)?;
     params.finish()?;
     let secret = key(put.api_key)?;
-    let settings = provider.settings(&put.settings).map_err(invalid_settings)?;
+    let given = texts(put.settings.unwrap_or_default())?;
+    let settings = provider.settings(&given).map_err(invalid_settings)?;
     let hosts = provider.hosts(&settings).map_err(invalid_settings)?;
 
     let candidate = Candidate {
@@ -99,6 +101,18 @@ fn key(given: String) -> Result<Secret, Problem> {
         return Ok(Secret::new(key));
     };
     Err(Problem::invalid("api_key", wrong))
+}
+
+/// Whatever is wrong with a setting, also its type, is said of the setting.
+fn texts(given: BTreeMap<String, Value>) -> Result<Settings, Problem> {
+    let text = |(setting, value)| match value {
+        Value::String(text) => Ok((setting, text)),
+        _ => Err(invalid_settings(SettingsError {
+            setting,
+            message: "must be a string".to_owned(),
+        })),
+    };
+    given.into_iter().map(text).collect()
 }
 
 fn invalid_settings(error: SettingsError) -> Problem {

@@ -100,6 +100,7 @@ async fn a_refused_key_leaves_the_old_one_and_goes_on_record() {
             .await
             .is(answer, code);
         assert_eq!(problem["retryable"], json!(answer != 422), "{problem}");
+        assert_eq!(problem["retry_after"].is_u64(), answer != 422, "{problem}");
         assert_eq!(stored(&house, &token).await, before, "after {status} {body}");
     }
     let audited = house.audited(AuditAction::CredentialValidate).await;
@@ -226,15 +227,34 @@ async fn a_restriction_that_stops_everything_is_refused() {
     let house = House::build().await;
     let token = house.token("ann").await;
     let disabled = r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"disabled","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED"}]}}"#;
-    house.fake.says(403, "", disabled);
-    house
-        .call("PUT /api/v1/credentials/gemini", &token, &key(PLANTED))
-        .await
-        .is(422, "insufficient_permissions");
-    house
-        .call("GET /api/v1/credentials/gemini", &token, "")
-        .await
-        .is(404, "not_found");
+    let denied = r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"denied"}}"#;
+    let mute = r#"{"detail":{"status":"missing_permissions","message":"The API key you used is missing the permission text_to_speech to execute this operation."}}"#;
+    let table = [
+        ("gemini", 403, disabled, "not turned on"),
+        ("gemini", 403, denied, "may not do this"),
+        ("azure", 403, "", "do not allow this"),
+        ("elevenlabs", 401, mute, "text_to_speech"),
+    ];
+    for (provider, status, body, says) in table {
+        house.fake.says(status, "", body);
+        let settings = if provider == "azure" {
+            json!({"region": "eastus"})
+        } else {
+            json!({})
+        };
+        let sent = json!({"api_key": PLANTED, "settings": settings}).to_string();
+        let line = format!("/api/v1/credentials/{provider}");
+        let said = house.call(&format!("PUT {line}"), &token, &sent).await;
+        let problem = said.is(422, "insufficient_permissions");
+        assert!(
+            problem["detail"].as_str().is_some_and(|text| text.contains(says)),
+            "{problem}"
+        );
+        house
+            .call(&format!("GET {line}"), &token, "")
+            .await
+            .is(404, "not_found");
+    }
 }
 
 #[tokio::test]
@@ -270,6 +290,11 @@ async fn settings_are_checked_and_named() {
         let body = json!({"api_key": PLANTED, "settings": {"region": region}}).to_string();
         let said = house.call("PUT /api/v1/credentials/azure", &token, &body).await;
         assert_eq!(said.is(422, "invalid_settings")["param"], "region", "{region}");
+    }
+    for value in ["null", "5", "true", r#"["eastus"]"#, r#"{"a":"b"}"#] {
+        let body = format!(r#"{{"api_key":"k","settings":{{"region":{value}}}}}"#);
+        let said = house.call("PUT /api/v1/credentials/azure", &token, &body).await;
+        assert_eq!(said.is(422, "invalid_settings")["param"], "region", "{value}");
     }
     let said = house
         .call(PUT, &token, r#"{"api_key":"k","settings":{"nonsense":"x"}}"#)
