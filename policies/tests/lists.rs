@@ -129,8 +129,19 @@ fn voices_are_read_and_searched() {
     );
     let eleven = br#"{"voices":[{"voice_id":"v1","name":"Rachel","labels":{"gender":"female","language":"en"},"preview_url":"https://x/y.mp3",
         "verified_languages":[{"language":"en","locale":"en-US"}]}],"has_more":true,"next_page_token":"n"}"#;
-    // The provider has searched already.
-    let page = read_voices(&provider("elevenlabs"), Some(eleven), Some("other"), Some("fr")).unwrap();
+    let found = |q, language| {
+        let page = read_voices(&provider("elevenlabs"), Some(eleven), Some(q), Some(language)).unwrap();
+        page.items.len()
+    };
+    // A provider that searches, but did not heed the question.
+    assert_eq!((found("other", "en"), found("rachel", "fr")), (0, 0));
+    let page = read_voices(
+        &provider("elevenlabs"),
+        Some(eleven),
+        Some("Female rach"),
+        Some("en"),
+    )
+    .unwrap();
     assert_eq!(
         (page.items[0].id.as_str(), page.next.as_deref()),
         ("v1", Some("n"))

@@ -110,8 +110,8 @@ fn model(source: &ModelSource, item: &Value) -> Option<Model> {
     })
 }
 
-/// Voices, searched here where the provider does not search itself. `answer` is `None` for a provider whose
-/// voices only the descriptor knows.
+/// Voices, searched here whether or not the provider has searched too: one that does not heed the question
+/// gives them all. `answer` is `None` for a provider whose voices only the descriptor knows.
 pub fn read_voices(
     provider: &Provider,
     answer: Option<&[u8]>,
@@ -119,30 +119,43 @@ pub fn read_voices(
     language: Option<&str>,
 ) -> Result<Page<Voice>, ReadError> {
     let source = &provider.voices;
+    let words: Vec<String> = q
+        .unwrap_or("")
+        .split_whitespace()
+        .map(str::to_lowercase)
+        .collect();
+    let is_asked_for = |says: &dyn Fn(&str) -> bool| words.iter().all(|word| says(word));
+    let holds = |text: &str, word: &str| text.to_lowercase().contains(word);
+    let of_ours = source.fixed.iter();
+    let of_ours =
+        of_ours.filter(|voice| is_asked_for(&|word| holds(&voice.name, word) || holds(&voice.id, word)));
     let mut page = Page {
-        items: source.fixed.clone(),
+        items: of_ours.cloned().collect(),
         next: None,
     };
     if let Some(answer) = answer {
         let root = parse("voices", answer)?;
-        page.items.extend(
-            items("voices", &root, &source.items)?
-                .iter()
-                .filter_map(|item| voice(source, item)),
-        );
+        let theirs = items("voices", &root, &source.items)?.iter();
+        let theirs = theirs.filter(|item| is_asked_for(&|word| any_text(item, &|text| holds(text, word))));
+        page.items.extend(theirs.filter_map(|item| voice(source, item)));
         page.next = next_page(&root, source.next.as_ref());
     }
-    if let Some(q) = q.filter(|_| answer.is_none() || source.search_query.is_none()) {
-        let q = q.to_lowercase();
-        let holds = |text: &str| text.to_lowercase().contains(&q);
-        page.items.retain(|voice| holds(&voice.name) || holds(&voice.id));
-    }
-    if let Some(language) = language.filter(|_| answer.is_none() || source.language_query.is_none()) {
+    if let Some(language) = language {
         page.items.retain(|voice| {
             voice.languages.is_empty() || voice.languages.iter().any(|l| speaks(l, language))
         });
     }
     Ok(page)
+}
+
+/// Whether a text anywhere in a value fits.
+fn any_text(value: &Value, fits: &dyn Fn(&str) -> bool) -> bool {
+    match value {
+        Value::String(text) => fits(text),
+        Value::Array(items) => items.iter().any(|item| any_text(item, fits)),
+        Value::Object(members) => members.values().any(|member| any_text(member, fits)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// `en` is spoken by `en` and `en-US`; `en-US` only by itself.
