@@ -19,7 +19,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
-use policies::vocabulary::Scope::{self, CredentialsRead, CredentialsWrite, Stt, Tokens, Tts, UsageRead};
+use policies::vocabulary::Scope::{
+    self, CredentialsRead, CredentialsWrite, Operator, Stt, Tokens, Tts, UsageRead,
+};
 use serde::Serialize;
 
 use crate::Admin;
@@ -32,6 +34,9 @@ const BODY_MAX: usize = 64 * 1024;
 
 /// Providers and what they offer are for whoever may use them.
 const LOOKUP: &[Scope] = &[Tts, Stt, CredentialsRead];
+
+/// The record is what operators are there to see.
+const RECORD: &[Scope] = &[UsageRead, Operator];
 
 struct Call {
     /// Below `/api/v1`.
@@ -120,9 +125,9 @@ fn calls() -> Vec<Call> {
         call(M::GET, "/tokens", &[Tokens], tokens::list::handle),
         call(M::POST, "/tokens", &[Tokens], tokens::create::handle),
         call(M::DELETE, "/tokens/{id}", &[Tokens], tokens::revoke::handle),
-        call(M::GET, "/audit", &[UsageRead], audit::list::handle),
-        call(M::GET, "/usage", &[UsageRead], usage::list::handle),
-        call(M::GET, "/usage/summary", &[UsageRead], usage::summary::handle),
+        call(M::GET, "/audit", RECORD, audit::list::handle),
+        call(M::GET, "/usage", RECORD, usage::list::handle),
+        call(M::GET, "/usage/summary", RECORD, usage::summary::handle),
     ]
 }
 
@@ -209,9 +214,9 @@ mod tests {
         ("GET /tokens", "tokens"),
         ("POST /tokens", "tokens"),
         ("DELETE /tokens/0194d1c8-0000-7000-8000-000000000000", "tokens"),
-        ("GET /audit", "usage:read"),
-        ("GET /usage", "usage:read"),
-        ("GET /usage/summary", "usage:read"),
+        ("GET /audit", "usage:read operator"),
+        ("GET /usage", "usage:read operator"),
+        ("GET /usage/summary", "usage:read operator"),
     ];
 
     async fn call(house: &House, line: &str, token: &str) -> Said {
