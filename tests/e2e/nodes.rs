@@ -99,7 +99,7 @@ async fn records_of_all_nodes_come_together() {
 async fn two_nodes_may_start_at_once_on_an_empty_database() {
     use crate::harness::command::voxgate;
     use crate::harness::node::Node;
-    use crate::harness::postgres::TestDatabase;
+    use throwaway_postgres::TestDatabase;
     let database = TestDatabase::create().await;
     let folder = tempfile::tempdir().expect("a folder");
     let start = |number: usize| {

@@ -8,7 +8,6 @@ pub mod command;
 pub mod config;
 pub mod node;
 pub mod planted;
-pub mod postgres;
 pub mod relay;
 pub mod sdk;
 pub mod world;

@@ -3,13 +3,13 @@
 use reqwest::Client;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use throwaway_postgres::TestDatabase;
 use toml::Table;
 
 use super::Planted;
 use super::command;
 use super::config::{base_config, path_value, secret, set};
 use super::node::Node;
-use super::postgres::TestDatabase;
 use crate::fakes::{Fakes, tls};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

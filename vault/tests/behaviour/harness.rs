@@ -12,10 +12,9 @@ use policies::vocabulary::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
+use throwaway_postgres::TestDatabase;
 use uuid::Uuid;
 use vault::{FrozenClock, NewCredential, OpenError, Secret, Vault, VaultSettings};
-
-use crate::postgres;
 
 pub const KEY: &str = "sk-planted-0123456789-planted";
 
@@ -47,7 +46,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let url = match kind {
             Kind::Sqlite => format!("sqlite://{}/voxgate.db", folder.path().display()),
-            Kind::Postgres => postgres::new_database().await,
+            Kind::Postgres => TestDatabase::create().await.url("any"),
         };
         let clock = FrozenClock::at("2026-11-22T09:40:00Z".parse().unwrap());
         let path = folder.path().to_owned();

@@ -4,7 +4,6 @@ mod credentials;
 mod harness;
 mod opening;
 mod outages;
-mod postgres;
 mod record;
 mod rotation;
 mod selections;

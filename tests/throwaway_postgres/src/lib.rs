@@ -1,4 +1,4 @@
-//! A throw-away Postgres cluster for the whole run, one database per test.
+//! A throw-away Postgres server for a test process, from the installed binaries; one database per test.
 //!
 //! Postgres refuses to run as root, so root hands the cluster to another user. A shell stands between us and the
 //! server: it ends when our end of its standard input closes, whichever way this process dies, and takes the
@@ -31,7 +31,7 @@ struct Cluster {
     _guard: Child,
 }
 
-/// A database of a test's own.
+/// A database of a test's own. It goes with the server.
 pub struct TestDatabase {
     cluster: &'static Cluster,
     name: String,
