@@ -46,6 +46,16 @@ pub enum SettingsError {
 
 const PREFIX: &str = "VOXGATE";
 
+/// An account of a syntax error without the line it quotes, which may hold a key.
+fn unquoted(account: &str) -> String {
+    let is_quote = |line: &str| {
+        line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit())
+            .starts_with('|')
+    };
+    let told: Vec<_> = account.trim().lines().filter(|line| !is_quote(line)).collect();
+    told.join(": ")
+}
+
 impl Settings {
     /// Reads `file` (if any) and the environment.
     pub fn read(file: Option<&Path>) -> Result<Self, SettingsError> {
@@ -81,7 +91,7 @@ impl Settings {
             .build()
             .map_err(|error| SettingsError::Syntax {
                 origin: origin.to_owned(),
-                message: error.to_string().trim().to_owned(),
+                message: unquoted(&error.to_string()),
             })?;
         let settings: Settings = serde_path_to_error::deserialize(layers)
             .map_err(|error| unknown::explain(origin, &named, &error))?;

@@ -149,3 +149,18 @@ fn a_configured_key_is_not_printed() {
     let settings = parse("[providers.azure]\napi_key = \"planted\"\n").expect("readable");
     assert!(!format!("{settings:?}").contains("planted"));
 }
+
+#[test]
+fn a_syntax_error_does_not_quote_the_key_beside_it() {
+    for text in [
+        "[providers.elevenlabs]\napi_key = \"sk_secret_0123456789\n",
+        "[providers.elevenlabs]\napi_key = sk_secret_0123456789\n",
+        "api_key = \"sk_secret_0123456789\" \"\n",
+    ] {
+        let error = Settings::parse("x.toml", text, HashMap::new())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("x.toml: TOML parse error at line "), "{error}");
+        assert!(!error.contains("sk_secret") && !error.contains('\n'), "{error}");
+    }
+}
