@@ -3,17 +3,16 @@
 //! Everything is looked at, whatever is found first, and nothing is changed: no database, master key or
 //! migration comes into being here. Problems go to stderr and end in exit code 1; remarks go to stdout.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use callers::Callers;
 use clap::Args;
-use policies::descriptor::Providers;
+use policies::descriptor::{Origin, Providers};
 use vault::{Checkable, SystemClock, SystemKey, Vault};
 
 use super::{Common, runtime};
-use crate::settings::Settings;
+use crate::settings::{Issuer, Settings};
 use crate::wiring;
 
 #[derive(Args)]
@@ -97,15 +96,29 @@ fn look_at_tls(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-/// Issuers that share a prefix can name each other's users.
+/// Issuers of which one's prefix begins another's can name each other's users: `corp` and user `2/ada` read like
+/// `corp2/` and user `ada`.
 fn look_at_namespaces(settings: &Settings, findings: &mut Findings) {
     let issuers = &settings.auth.jwt;
-    let prefixes: BTreeSet<&str> = issuers.iter().map(|issuer| issuer.user_prefix.as_str()).collect();
-    if prefixes.len() < issuers.len() {
+    let shares = |at: usize, one: &Issuer| {
+        issuers[at + 1..].iter().any(|other| {
+            let (one, other) = (&one.user_prefix, &other.user_prefix);
+            one.starts_with(other) || other.starts_with(one)
+        })
+    };
+    if issuers.iter().enumerate().any(|(at, one)| shares(at, one)) {
         findings.remark(
             "auth.jwt: several issuers share one namespace of users, so that a user of one is a user of the other; \
-             give each its own user_prefix to keep them apart",
+             give each a user_prefix of its own, with which no other begins, to keep them apart",
         );
+    }
+    for url in issuers.iter().filter_map(|issuer| issuer.jwks_url.as_deref()) {
+        let place: Option<Origin> = url.parse().ok();
+        if place.is_some_and(|place| !place.https && !place.is_loopback()) {
+            findings.remark(format!(
+                "auth.jwt: {url} is not https, so whoever can answer in its place decides who everybody is"
+            ));
+        }
     }
 }
 
@@ -162,5 +175,53 @@ fn look_at_issuers(settings: &Settings, vault: &Vault, findings: &mut Findings) 
     let app = tokio::runtime::Handle::current();
     if let Err(error) = Callers::new(issuers, vault.clone(), app, Arc::new(SystemClock)) {
         findings.problem(format!("auth.jwt: {:#}", anyhow::Error::new(error)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remarks(issuers: &[(&str, &str)]) -> Vec<String> {
+        let text: String = issuers
+            .iter()
+            .enumerate()
+            .map(|(n, (prefix, url))| {
+                format!(
+                    "[[auth.jwt]]\nissuer = \"{n}\"\naudience = \"a\"\nalgorithms = [\"RS256\"]\n\
+                     jwks_url = \"{url}\"\nuser_prefix = \"{prefix}\"\n"
+                )
+            })
+            .collect();
+        let settings = Settings::parse("x.toml", &text, Default::default()).unwrap();
+        let mut findings = Findings::default();
+        look_at_namespaces(&settings, &mut findings);
+        findings.remarks
+    }
+
+    #[test]
+    fn issuers_that_can_name_each_others_users_are_remarked() {
+        const URL: &str = "https://id.example.com/jwks";
+        for (prefixes, shared) in [
+            (["", ""], true),
+            (["", "corp/"], true),
+            (["corp", "corp2/"], true),
+            (["corp2/", "corp"], true),
+            (["corp/", "corp2/"], false),
+        ] {
+            let found = remarks(&prefixes.map(|prefix| (prefix, URL)));
+            assert_eq!(!found.is_empty(), shared, "{prefixes:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_an_issuer_over_plain_http_are_remarked() {
+        for (url, plain) in [
+            ("http://id.example.com/jwks", true),
+            ("https://id.example.com/jwks", false),
+            ("http://127.0.0.1:9/jwks", false),
+        ] {
+            assert_eq!(!remarks(&[("", url)]).is_empty(), plain, "{url}");
+        }
     }
 }
