@@ -198,19 +198,20 @@ words!(
 words!(
     AuditAction {
         CredentialCreate = "credential.create",
-        CredentialReplace = "credential.replace",
+        CredentialUpdate = "credential.update",
         CredentialRead = "credential.read",
         CredentialDelete = "credential.delete",
         CredentialValidate = "credential.validate",
         /// A provider refused the key in live traffic, or took it again.
         CredentialStatus = "credential.status",
         CredentialRewrap = "credential.rewrap",
+        SelectionCreate = "selection.create",
+        SelectionUpdate = "selection.update",
         SelectionRead = "selection.read",
-        SelectionSet = "selection.set",
         SelectionDelete = "selection.delete",
         TokenCreate = "token.create",
         TokenRead = "token.read",
-        TokenRevoke = "token.revoke",
+        TokenDelete = "token.delete",
         /// A call that Voxgate refused.
         CallRefuse = "call.refuse",
     }

@@ -234,9 +234,9 @@ async fn every_change_and_refusal_is_audited(database: Database) {
 
     for (action, outcome, count) in [
         ("credential.create", "ok", 1),
-        ("credential.replace", "ok", 1),
+        ("credential.update", "ok", 1),
         ("credential.read", "ok", 1),
-        ("selection.set", "ok", 1),
+        ("selection.create", "ok", 1),
         ("selection.delete", "ok", 1),
         ("credential.delete", "ok", 1),
         ("call.refuse", "refused", 1),

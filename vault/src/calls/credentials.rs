@@ -77,7 +77,7 @@ impl Vault {
             let action = if created {
                 AuditAction::CredentialCreate
             } else {
-                AuditAction::CredentialReplace
+                AuditAction::CredentialUpdate
             };
             let event = AuditEvent {
                 detail: stored.row.status_reason.map(|reason| reason.to_string()),

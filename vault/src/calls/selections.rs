@@ -56,7 +56,11 @@ impl Vault {
             selections::put(tx.link(), owner, operation, selection, self.0.now())
                 .await
                 .during(DOING)?;
-            let event = self.selection_event(by, AuditAction::SelectionSet, owner, Some(operation));
+            let action = match before {
+                None => AuditAction::SelectionCreate,
+                Some(_) => AuditAction::SelectionUpdate,
+            };
+            let event = self.selection_event(by, action, owner, Some(operation));
             let event = AuditEvent {
                 provider: Some(selection.provider.clone()),
                 ..event

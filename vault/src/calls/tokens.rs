@@ -114,7 +114,7 @@ impl Vault {
                 what: "its hash has another length".to_owned(),
             })?;
             voids.add(hash.shard());
-            let event = self.0.event(by, AuditAction::TokenRevoke);
+            let event = self.0.event(by, AuditAction::TokenDelete);
             self.0.commit_change(tx, &about(event, &owner, id), DOING).await?;
             Ok(true)
         })

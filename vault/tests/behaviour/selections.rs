@@ -68,9 +68,10 @@ async fn a_choice_is_kept_changed_and_forgotten(house: House) {
     assert_eq!(
         counts,
         [
+            ("selection.create", 1),
             ("selection.delete", 1),
             ("selection.read", 3),
-            ("selection.set", 2)
+            ("selection.update", 1)
         ]
     );
 }

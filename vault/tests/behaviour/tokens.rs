@@ -68,7 +68,7 @@ async fn a_revoked_token_is_refused_at_once(house: House) {
     assert!(matches!(vault.cached_token(&hash), Some(None)));
     assert!(!vault.revoke_token(&actor("ann"), row.id, None).await.unwrap());
     let counts = audited(&vault).await;
-    assert_eq!((counts["token.create"], counts["token.revoke"]), (1, 1));
+    assert_eq!((counts["token.create"], counts["token.delete"]), (1, 1));
 }
 
 async fn a_token_expires_also_from_memory(house: House) {

@@ -71,7 +71,7 @@ mod tests {
         let all = actions(&house.call("GET /api/v1/audit", &root, "").await.ok());
         assert!(
             all.contains(&"ann credential.create".to_owned())
-                && all.contains(&"bob selection.set".to_owned()),
+                && all.contains(&"bob selection.create".to_owned()),
             "{all:?}"
         );
         let bobs = actions(
