@@ -55,7 +55,7 @@ pub async fn finish(State(admin): State<Arc<Admin>>, mut request: Request, next:
         .map(|path| path.as_str().to_owned());
     request.extensions_mut().insert(Arrived(request_id));
 
-    let answering = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answering = AssertUnwindSafe(answer(&admin, request, next)).catch_unwind();
     let mut response = match tokio::time::timeout(ANSWER_WITHIN, answering).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Problem::internal("a handler panicked").into_response(),
@@ -83,6 +83,16 @@ pub async fn finish(State(admin): State<Arc<Admin>>, mut request: Request, next:
         duration: started.elapsed(),
     }
     .record();
+    response
+}
+
+/// A change is answered when it holds on every node.
+async fn answer(admin: &Admin, request: Request, next: Next) -> Response {
+    let changes = !request.method().is_safe();
+    let response = next.run(request).await;
+    if changes && response.status().is_success() {
+        admin.vault.let_others_notice().await;
+    }
     response
 }
 

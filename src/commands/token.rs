@@ -197,6 +197,9 @@ async fn revoke(arguments: Revoke) -> anyhow::Result<ExitCode> {
         .revoke_token(&operator_at_the_machine(), arguments.id, None)
         .await
         .context("revoke the token");
+    if matches!(revoked, Ok(true)) {
+        vault.let_others_notice().await;
+    }
     if wiring::closing(vault, revoked).await? {
         println!("revoked {}", arguments.id);
         Ok(ExitCode::SUCCESS)

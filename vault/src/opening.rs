@@ -32,7 +32,7 @@ const TOKENS: u64 = 100_000;
 const CREDENTIALS: u64 = 100_000;
 const SELECTIONS: u64 = 100_000;
 /// How soon changes made on other nodes and by commands are noticed.
-const LOOK: Duration = Duration::from_millis(500);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) async fn for_serving(
     settings: VaultSettings,

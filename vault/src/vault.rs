@@ -174,6 +174,15 @@ impl Vault {
         matches!(asked, Ok(Ok(_)))
     }
 
+    /// Returns once everyone else on this database has had the time to notice what was changed, so that a
+    /// change that is answered after this holds on every node. A server on a database of its own has nobody
+    /// to wait for; a command always has the server.
+    pub async fn let_others_notice(&self) {
+        if self.0.db.is_shared() || self.0.recorder.is_none() {
+            tokio::time::sleep(opening::LOOK * 3 / 2).await;
+        }
+    }
+
     /// Brings what is recorded to the journal and, if it answers, to the database; closes the connections.
     pub async fn close(self) {
         if let Some(recorder) = &self.0.recorder {

@@ -169,6 +169,11 @@ pub(crate) enum Reader {
 }
 
 impl Db {
+    /// Whether other nodes may be at work on it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Db::Postgres(_))
+    }
+
     /// Connects when the first statement comes.
     pub fn open(place: &Place, max_connections: u32) -> Self {
         match place {
