@@ -14,6 +14,7 @@ use config::{Config, Environment, File, FileFormat};
 use serde::Deserialize;
 
 pub use sections::*;
+pub use unknown::nearest;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Settings {
     pub log: Log,
     pub auth: Auth,
     pub providers: Providers,
+    /// What errors call the place these were written: the file.
+    #[serde(skip)]
+    pub origin: String,
 }
 
 /// Why the configuration cannot be used. Each names the key and where it was written.
@@ -66,8 +70,11 @@ impl Settings {
             })?,
             None => String::new(),
         };
-        let origin = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
-        Self::parse(&origin, &text, std::env::vars().collect())
+        let origin = file.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
+        // What is not Unicode is none of ours, and no reason to stop.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::parse(&origin, &text, environment.collect())
     }
 
     /// The same from a text and an explicit environment; `origin` is what errors call the text.
@@ -93,9 +100,10 @@ impl Settings {
                 origin: origin.to_owned(),
                 message: unquoted(&error.to_string()),
             })?;
-        let settings: Settings = serde_path_to_error::deserialize(layers)
+        let mut settings: Settings = serde_path_to_error::deserialize(layers)
             .map_err(|error| unknown::explain(origin, &named, &error))?;
         settings.consistent(origin)?;
+        origin.clone_into(&mut settings.origin);
         Ok(settings)
     }
 

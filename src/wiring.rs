@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use callers::{IssuerKey, IssuerSettings};
-use policies::descriptor::{Providers, TimeoutOverrides};
+use policies::descriptor::{Providers, SettingsError, TimeoutOverrides};
 use vault::{Secret, SystemClock, SystemKey, Vault, VaultSettings};
 
-use crate::settings::{Issuer, ProviderOverrides, Settings};
+use crate::settings::{Issuer, ProviderOverrides, Settings, nearest};
 
 const JOURNAL_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// The built-in providers, those of `providers.extra`, and what the configuration overrides of either.
 pub fn providers(settings: &Settings) -> anyhow::Result<Providers> {
+    all_providers(settings).with_context(|| settings.origin.clone())
+}
+
+fn all_providers(settings: &Settings) -> anyhow::Result<Providers> {
     let mut providers = Providers::built_in()?;
     for file in extra_files(&settings.providers.extra)? {
         let text = std::fs::read_to_string(&file)
@@ -25,13 +29,11 @@ pub fn providers(settings: &Settings) -> anyhow::Result<Providers> {
         if providers.get(id).is_none() {
             let known: Vec<&str> = providers.iter().map(|provider| provider.id.as_str()).collect();
             bail!(
-                "providers.{id}: there is no such provider; known ones are {}",
-                known.join(", ")
+                "providers.{id}: there is no such provider; {}",
+                nearest(id, &known)
             );
         }
-        providers = providers
-            .with_hosts(id, &overrides.hosts)
-            .with_context(|| format!("providers.{id}.hosts"))?;
+        providers = providers.with_hosts(id, &overrides.hosts)?;
         providers = providers.with_timeouts(id, timeouts(overrides))?;
     }
     Ok(providers)
@@ -66,28 +68,35 @@ fn timeouts(overrides: &ProviderOverrides) -> TimeoutOverrides {
 
 /// The system-level keys of `[providers.*]`, each bound to the hosts that its settings give.
 pub fn system_keys(settings: &Settings, providers: &Providers) -> anyhow::Result<Vec<SystemKey>> {
-    let mut keys = Vec::new();
-    for (id, configured) in &settings.providers.each {
-        let Some(secret) = system_secret(id, configured)? else {
-            continue;
-        };
-        let provider = providers
-            .get(id)
-            .with_context(|| format!("providers.{id}: there is no such provider"))?;
-        let filled = provider.settings(&configured.settings).map_err(|error| {
-            anyhow::anyhow!("providers.{id}.settings.{}: {}", error.setting, error.message)
-        })?;
-        let hosts = provider.hosts(&filled).map_err(|error| {
-            anyhow::anyhow!("providers.{id}.settings.{}: {}", error.setting, error.message)
-        })?;
-        keys.push(SystemKey {
-            provider: provider.id.clone(),
-            secret,
-            settings: filled,
-            hosts,
-        });
-    }
-    Ok(keys)
+    let configured = settings.providers.each.iter();
+    configured
+        .filter_map(|(id, overrides)| system_key(id, overrides, providers).transpose())
+        .collect::<anyhow::Result<_>>()
+        .with_context(|| settings.origin.clone())
+}
+
+fn system_key(
+    id: &str,
+    configured: &ProviderOverrides,
+    providers: &Providers,
+) -> anyhow::Result<Option<SystemKey>> {
+    let Some(secret) = system_secret(id, configured)? else {
+        return Ok(None);
+    };
+    let provider = providers
+        .get(id)
+        .with_context(|| format!("providers.{id}: there is no such provider"))?;
+    let wrong = |error: SettingsError| {
+        anyhow::anyhow!("providers.{id}.settings.{}: {}", error.setting, error.message)
+    };
+    let settings = provider.settings(&configured.settings).map_err(wrong)?;
+    let hosts = provider.hosts(&settings).map_err(wrong)?;
+    Ok(Some(SystemKey {
+        provider: provider.id.clone(),
+        secret,
+        settings,
+        hosts,
+    }))
 }
 
 fn system_secret(id: &str, configured: &ProviderOverrides) -> anyhow::Result<Option<Secret>> {
@@ -116,7 +125,8 @@ pub fn issuers(settings: &Settings) -> anyhow::Result<Vec<IssuerSettings>> {
         .iter()
         .enumerate()
         .map(|(index, issuer)| one_issuer(index, issuer))
-        .collect()
+        .collect::<anyhow::Result<_>>()
+        .with_context(|| settings.origin.clone())
 }
 
 fn one_issuer(index: usize, issuer: &Issuer) -> anyhow::Result<IssuerSettings> {

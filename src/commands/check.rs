@@ -6,10 +6,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use callers::Callers;
 use clap::Args;
 use policies::descriptor::{Origin, Providers};
-use vault::{Checkable, SystemClock, SystemKey, Vault};
+use vault::{Checkable, SystemKey, Vault};
 
 use super::{Common, runtime};
 use crate::settings::{Issuer, Settings};
@@ -62,6 +61,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn look_around(settings: &Settings, findings: &mut Findings) {
     look_at_tls(settings, findings);
+    look_at_issuers(settings, findings);
     look_at_namespaces(settings, findings);
     let providers = findings.expect(wiring::providers(settings));
     let system = providers
@@ -71,27 +71,41 @@ async fn look_around(settings: &Settings, findings: &mut Findings) {
         return;
     };
     if let Some(vault) = look_at_the_vault(settings, providers, system, findings).await {
-        look_at_issuers(settings, &vault, findings);
         vault.close().await;
     }
 }
 
 fn look_at_tls(settings: &Settings, findings: &mut Findings) {
+    let origin = &settings.origin;
     if let Some(tls) = &settings.gateway.tls {
         let files = gateway::TlsFiles {
             cert: tls.cert.clone(),
             key: tls.key.clone(),
         };
         if let Err(error) = files.check() {
-            findings.problem(format!("gateway.tls: {:#}", anyhow::Error::new(error)));
+            findings.problem(format!("{origin}: gateway.tls: {:#}", anyhow::Error::new(error)));
         }
     }
     if let Some(file) = &settings.gateway.ca_file
         && let Err(error) = std::fs::read(file)
     {
         findings.problem(format!(
-            "gateway.ca_file: cannot read {}: {error}",
+            "{origin}: gateway.ca_file: cannot read {}: {error}",
             file.display()
+        ));
+    }
+}
+
+/// Their keys where they are files; an address is not asked.
+fn look_at_issuers(settings: &Settings, findings: &mut Findings) {
+    let Some(issuers) = findings.expect(wiring::issuers(settings)) else {
+        return;
+    };
+    if let Err(error) = callers::check(issuers) {
+        findings.problem(format!(
+            "{}: auth.jwt: {:#}",
+            settings.origin,
+            anyhow::Error::new(error)
         ));
     }
 }
@@ -166,16 +180,6 @@ async fn look_at_the_vault(
         Err(error) => findings.problem(format!("{:#}", anyhow::Error::new(error))),
     }
     Some(vault)
-}
-
-fn look_at_issuers(settings: &Settings, vault: &Vault, findings: &mut Findings) {
-    let Some(issuers) = findings.expect(wiring::issuers(settings)) else {
-        return;
-    };
-    let app = tokio::runtime::Handle::current();
-    if let Err(error) = Callers::new(issuers, vault.clone(), app, Arc::new(SystemClock)) {
-        findings.problem(format!("auth.jwt: {:#}", anyhow::Error::new(error)));
-    }
 }
 
 #[cfg(test)]

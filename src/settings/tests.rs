@@ -25,7 +25,8 @@ fn nothing_at_all_gives_the_defaults() {
 #[test]
 fn the_example_file_shows_the_defaults() {
     let example = include_str!("../../config/voxgate.example.toml");
-    let shown = parse(example).expect("the example parses");
+    let mut shown = parse(example).expect("the example parses");
+    shown.origin.clear();
     let defaults = Settings::default();
     assert_eq!(format!("{shown:?}"), format!("{defaults:?}"));
     assert_eq!(shown.database.url, defaults.database.url);
@@ -148,6 +149,33 @@ fn an_issuer_has_exactly_one_source_of_keys() {
 fn a_configured_key_is_not_printed() {
     let settings = parse("[providers.azure]\napi_key = \"planted\"\n").expect("readable");
     assert!(!format!("{settings:?}").contains("planted"));
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    let error = parse("[[auth.jwt]]\nissuer = \"x\"\n").unwrap_err().to_string();
+    assert_eq!(error, "voxgate.toml: auth.jwt[0].audience: is missing");
+}
+
+#[test]
+fn what_providers_cannot_use_is_named_with_the_file() {
+    let table = [
+        (
+            "[providers.elevenlab]\napi_key = \"k\"\n",
+            "providers.elevenlab: there is no such provider; the nearest known one is `elevenlabs`",
+        ),
+        (
+            "[providers.azure]\napi_key = \"k\"\nsettings = { region = \"east.us\" }\n",
+            "providers.azure.settings.region: must be 2 to 32 lower-case ASCII letters and digits",
+        ),
+    ];
+    for (text, says) in table {
+        let settings = parse(text).expect("readable");
+        let used = crate::wiring::providers(&settings)
+            .and_then(|providers| crate::wiring::system_keys(&settings, &providers));
+        let error = format!("{:#}", used.err().expect("not usable"));
+        assert_eq!(error, format!("voxgate.toml: {says}"));
+    }
 }
 
 #[test]

@@ -14,8 +14,14 @@ pub fn explain(
     let path = error.path().to_string();
     let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
     let (key, message) = match (text.contains("unknown field"), words.split_first()) {
-        (true, Some((unknown, known))) => (join(&path, unknown), nearest(unknown, known)),
-        _ => (path.clone(), expected(&text)),
+        (true, Some((unknown, known))) => {
+            let message = format!("unknown key; {}", nearest(unknown, known));
+            (join(&path, unknown), message)
+        }
+        _ => match missing(&text) {
+            Some(field) => (join(&path, field), "is missing".to_owned()),
+            None => (path.clone(), expected(&text)),
+        },
     };
     let origin = if from_environment.iter().any(|name| name == &key) {
         format!(
@@ -36,13 +42,19 @@ fn join(path: &str, field: &str) -> String {
     }
 }
 
-fn nearest(unknown: &str, known: &[&str]) -> String {
+/// The last part of the key in `missing configuration field "auth.jwt[0]audience"`.
+fn missing(text: &str) -> Option<&str> {
+    let (_, quoted) = text.split_once("missing configuration field \"")?;
+    quoted.trim_end_matches('"').rsplit(['.', ']']).next()
+}
+
+pub fn nearest(unknown: &str, known: &[&str]) -> String {
     match known
         .iter()
         .max_by(|a, b| closeness(unknown, a).total_cmp(&closeness(unknown, b)))
     {
-        Some(candidate) => format!("unknown key; the nearest known one is `{candidate}`"),
-        None => "unknown key; this section has none".to_owned(),
+        Some(candidate) => format!("the nearest known one is `{candidate}`"),
+        None => "this section has none".to_owned(),
     }
 }
 
@@ -55,9 +67,6 @@ fn expected(text: &str) -> String {
     if let Some((_, expected)) = text.rsplit_once("expected ") {
         let expected = expected.split(" for key ").next().unwrap_or(expected);
         return format!("expected {}", expected.trim());
-    }
-    if text.contains("missing") {
-        return text.to_owned();
     }
     "this value cannot be used here".to_owned()
 }

@@ -93,6 +93,26 @@ async fn an_unknown_key_is_named_with_its_file_and_the_nearest_known_one() {
     assert!((absent.stdout + &absent.stderr).contains("absent.toml"));
 }
 
+#[tokio::test]
+async fn check_looks_at_issuers_before_there_is_a_database() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("voxgate.toml");
+    let issuer = "[[auth.jwt]]\nissuer = \"x\"\naudience = \"y\"\n";
+    for (rest, named) in [
+        ("algorithms = [\"none\"]\nsecret_file = \"s\"", "none"),
+        ("algorithms = [\"HS256\"]\nsecret_file = \"absent\"", "absent"),
+    ] {
+        std::fs::write(&file, format!("{issuer}{rest}\n")).expect("write it");
+        let ran = run(voxgate(folder.path()).args(["check", "--config", "voxgate.toml"]))
+            .await
+            .failed(1);
+        let said = ran.stdout + &ran.stderr;
+        for expected in ["voxgate.toml", "auth.jwt", named] {
+            assert!(said.contains(expected), "{expected} is not named: {said}");
+        }
+    }
+}
+
 async fn check_finds_what_is_wrong(database: Database) {
     let mut world = World::start(database).await;
     let user = world.user("ann").await;
