@@ -1,12 +1,10 @@
-//! The credential that would pay for a caller's request: the user's own, else a team's, else the system's.
-//!
-//! The first that exists decides. One that its provider refused is not passed over in silence: people would
-//! not notice that someone else pays, or that their key is dead.
+//! The credential that would pay for a caller's request, by the same rule as in live traffic.
 
 use std::sync::Arc;
 
 use policies::descriptor::Provider;
-use policies::vocabulary::{Caller, Code, CredentialStatus, Owner};
+use policies::rules::payers;
+use policies::vocabulary::{Caller, Code, CredentialStatus};
 use vault::Credential;
 
 use crate::Admin;
@@ -37,8 +35,7 @@ async fn first(
     caller: &Caller,
     provider: &Provider,
 ) -> Result<Option<Arc<Credential>>, Problem> {
-    let user = std::iter::once(Owner::User(caller.user.clone()));
-    for owner in user.chain(caller.teams.iter().cloned().map(Owner::Team)) {
+    for owner in payers(caller) {
         if let Some(credential) = admin.vault.credential(&owner, &provider.id).await? {
             return Ok(Some(credential));
         }

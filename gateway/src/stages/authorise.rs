@@ -1,13 +1,11 @@
 //! `Route` and the credentials that may pay → [`Grant`].
 //!
-//! The user's own credential, else one of a team, else the system's: the first that exists decides. One
-//! that its provider has refused is not passed over, for nobody would notice that someone else pays. Only
-//! this module makes a [`Grant`], and everything that sends a key demands one.
+//! Only this module makes a [`Grant`], and everything that sends a key demands one.
 
 use std::sync::Arc;
 
 use policies::descriptor::{Origin, Provider};
-use policies::rules::{Inbound, Route};
+use policies::rules::{Inbound, Route, payers};
 use policies::vocabulary::{Caller, Code, Operation, Owner, ProviderId, Refusal};
 use policies::with_causes;
 use tokio::runtime::Handle;
@@ -93,12 +91,7 @@ async fn choose(
     vault: &Vault,
     app: &Handle,
 ) -> Result<Option<Arc<Credential>>, Refusal> {
-    let own = Owner::User(caller.user.clone());
-    if let Some(credential) = credential(own, provider, vault, app).await? {
-        return Ok(Some(credential));
-    }
-    for team in &caller.teams {
-        let owner = Owner::Team(team.clone());
+    for owner in payers(caller) {
         if let Some(credential) = credential(owner, provider, vault, app).await? {
             return Ok(Some(credential));
         }

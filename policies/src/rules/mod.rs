@@ -6,6 +6,7 @@
 mod answer_headers;
 mod cost;
 mod path;
+mod payers;
 mod recognise;
 mod retry;
 mod route;
@@ -14,6 +15,7 @@ mod verdict;
 
 pub use answer_headers::{AnswerHeader, leads_away};
 pub use cost::estimate;
+pub use payers::payers;
 pub use recognise::{Inbound, recognise};
 pub use retry::retry_after;
 pub use route::{Route, allow, route};
