@@ -20,16 +20,11 @@ mod workers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use callers::Callers;
-use policies::descriptor::Providers;
 use thiserror::Error;
-use tokio::runtime::Handle;
-use vault::Vault;
 
-pub use running::{Live, Running};
+pub use running::{Live, Running, start};
 pub use tls::TlsFiles;
 
 /// The `[gateway]` section, checked and with defaults filled in.
@@ -82,16 +77,4 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
     #[error("TLS cannot be switched on or off while running; restart to do so")]
     TlsSwitched,
-}
-
-/// Binds the socket and serves. `app` is the runtime that owns the database's connections.
-pub fn start(
-    settings: GatewaySettings,
-    providers: Arc<Providers>,
-    vault: Vault,
-    callers: Callers,
-    app: Handle,
-    registry: &prometheus::Registry,
-) -> Result<Running, StartError> {
-    running::start(settings, providers, vault, callers, app, registry)
 }

@@ -64,6 +64,7 @@ pub struct Running {
     workers: Workers,
 }
 
+/// Binds the socket and serves. `app` is the runtime that owns the database's connections.
 pub fn start(
     settings: GatewaySettings,
     providers: Arc<Providers>,

@@ -1,10 +1,5 @@
 //! Pages that speak of files agree with them: the example of a descriptor, and the map of the tree.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the bans keep the crate pure; its tests read files"
-)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
