@@ -76,7 +76,7 @@ class Proxy:
         command = [*self._command, self.directory / self._configs[0]]
         with self.log.open("ab") as log:
             self.process = start(command, core, stdout=log, stderr=log, cwd=self.directory)
-        self._wait_until_it_listens()
+        self._wait_until_it_listens(self.port)
         self.gauge = Gauge(self.process.pid)
 
     def _fill_in(self, config, upstream):
@@ -96,11 +96,11 @@ class Proxy:
         (self.directory / "keys").write_text("".join(lines))
         (self.directory / "jwt.secret").write_text(callers.SECRET)
 
-    def _wait_until_it_listens(self):
+    def _wait_until_it_listens(self, port):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             time.sleep(0.05)
         raise RuntimeError(f"{self.name} does not listen: {self.last_words()}")
@@ -149,6 +149,7 @@ class Voxgate(Proxy):
 
     def start(self, upstream, core):
         super().start(upstream, core)
+        self._wait_until_it_listens(self.admin_port)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self._store_key, callers.USERS))
 
