@@ -319,11 +319,13 @@ fn some_refusals_stop_everything() {
     let gemini = provider("gemini");
     let disabled = br#"{"error":{"status":"PERMISSION_DENIED","details":[{"reason":"SERVICE_DISABLED"}]}}"#;
     assert!(stops_everything(&gemini, 403, disabled));
-    assert!(!stops_everything(
-        &gemini,
-        403,
-        br#"{"error":{"status":"PERMISSION_DENIED"}}"#
-    ));
+    let denied = br#"{"error":{"status":"PERMISSION_DENIED"}}"#;
+    assert!(stops_everything(&gemini, 403, denied));
+    let unpaid = br#"{"error":{"status":"FAILED_PRECONDITION","message":"enable billing"}}"#;
+    assert!(!stops_everything(&gemini, 400, unpaid));
+    let no_speech =
+        br#"{"detail":{"status":"missing_permissions","message":"the permission text_to_speech"}}"#;
+    assert!(stops_everything(&provider("elevenlabs"), 401, no_speech));
     let missing = br#"{"detail":{"status":"missing_permissions","message":"models_read"}}"#;
     assert!(!stops_everything(&provider("elevenlabs"), 401, missing));
 }
