@@ -173,7 +173,7 @@ fn what_providers_cannot_use_is_named_with_the_file() {
         let settings = parse(text).expect("readable");
         let used = crate::wiring::providers(&settings)
             .and_then(|providers| crate::wiring::system_keys(&settings, &providers));
-        let error = format!("{:#}", used.err().expect("not usable"));
+        let error = format!("{:#}", used.expect_err("not usable"));
         assert_eq!(error, format!("voxgate.toml: {says}"));
     }
 }
@@ -191,4 +191,15 @@ fn a_syntax_error_does_not_quote_the_key_beside_it() {
         assert!(error.contains("x.toml: TOML parse error at line "), "{error}");
         assert!(!error.contains("sk_secret") && !error.contains('\n'), "{error}");
     }
+}
+
+#[test]
+fn a_public_address_is_one_that_links_can_begin_with() {
+    let error = parse("[admin]\npublic_url = \"voxgate.example\"\n")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "voxgate.toml: admin.public_url: must begin with http:// or https://"
+    );
 }
