@@ -124,6 +124,18 @@ impl Settings {
                 );
             }
         }
+        let is_address = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        if self
+            .admin
+            .public_url
+            .as_deref()
+            .is_some_and(|url| !is_address(url))
+        {
+            return wrong(
+                "admin.public_url".to_owned(),
+                "must begin with http:// or https://",
+            );
+        }
         for (index, issuer) in self.auth.jwt.iter().enumerate() {
             let sources = [&issuer.secret_file, &issuer.public_key_file]
                 .iter()

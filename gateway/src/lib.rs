@@ -27,6 +27,11 @@ use thiserror::Error;
 pub use running::{Live, Running, start};
 pub use tls::TlsFiles;
 
+/// Whether these can be the origins whose pages may call.
+pub fn check_origins(origins: &[String]) -> Result<(), StartError> {
+    cors::Cors::parse(origins).map(drop)
+}
+
 /// The `[gateway]` section, checked and with defaults filled in.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {

@@ -6,13 +6,14 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Args;
 use policies::descriptor::{Origin, Providers};
 use vault::{Checkable, SystemKey, Vault};
 
 use super::{Common, runtime};
 use crate::settings::{Issuer, Settings};
-use crate::wiring;
+use crate::{log, wiring};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -60,6 +61,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn look_around(settings: &Settings, findings: &mut Findings) {
+    look_at_log(settings, findings);
+    look_at_origins(settings, findings);
     look_at_tls(settings, findings);
     look_at_issuers(settings, findings);
     look_at_namespaces(settings, findings);
@@ -73,6 +76,15 @@ async fn look_around(settings: &Settings, findings: &mut Findings) {
     if let Some(vault) = look_at_the_vault(settings, providers, system, findings).await {
         vault.close().await;
     }
+}
+
+fn look_at_log(settings: &Settings, findings: &mut Findings) {
+    findings.expect(log::level(&settings.log.level).with_context(|| settings.origin.clone()));
+}
+
+fn look_at_origins(settings: &Settings, findings: &mut Findings) {
+    let checked = gateway::check_origins(&settings.gateway.cors_origins);
+    findings.expect(checked.with_context(|| format!("{}: gateway.cors_origins", settings.origin)));
 }
 
 fn look_at_tls(settings: &Settings, findings: &mut Findings) {

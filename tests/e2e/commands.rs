@@ -94,20 +94,35 @@ async fn an_unknown_key_is_named_with_its_file_and_the_nearest_known_one() {
 }
 
 #[tokio::test]
-async fn check_looks_at_issuers_before_there_is_a_database() {
+async fn check_looks_at_everything_before_there_is_a_database() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("voxgate.toml");
-    let issuer = "[[auth.jwt]]\nissuer = \"x\"\naudience = \"y\"\n";
-    for (rest, named) in [
-        ("algorithms = [\"none\"]\nsecret_file = \"s\"", "none"),
-        ("algorithms = [\"HS256\"]\nsecret_file = \"absent\"", "absent"),
-    ] {
-        std::fs::write(&file, format!("{issuer}{rest}\n")).expect("write it");
+    let issuer = |rest: &str| format!("[[auth.jwt]]\nissuer = \"x\"\naudience = \"y\"\n{rest}\n");
+    let table = [
+        (
+            issuer("algorithms = [\"none\"]\nsecret_file = \"s\""),
+            "auth.jwt",
+            "none",
+        ),
+        (
+            issuer("algorithms = [\"HS256\"]\nsecret_file = \"absent\""),
+            "auth.jwt",
+            "absent",
+        ),
+        (
+            "[gateway]\ncors_origins = [\"nonsense\"]\n".to_owned(),
+            "gateway.cors_origins",
+            "nonsense",
+        ),
+        ("[log]\nlevel = \"a=b=c\"\n".to_owned(), "log.level", "a=b=c"),
+    ];
+    for (text, key, value) in table {
+        std::fs::write(&file, text).expect("write it");
         let ran = run(voxgate(folder.path()).args(["check", "--config", "voxgate.toml"]))
             .await
             .failed(1);
         let said = ran.stdout + &ran.stderr;
-        for expected in ["voxgate.toml", "auth.jwt", named] {
+        for expected in ["voxgate.toml", key, value] {
             assert!(said.contains(expected), "{expected} is not named: {said}");
         }
     }
