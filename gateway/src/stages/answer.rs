@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use policies::rewrite::{Nominated, is_of_one_hop};
 use policies::rules::{self, AnswerHeader};
@@ -186,6 +186,19 @@ pub fn passed_head(
     }
     marks.put(&mut head);
     Ok(head)
+}
+
+/// The answer's trailers as the caller gets them: what may not stand before a body may not stand behind it.
+pub fn passed_trailers(trailers: &HeaderMap, grant: &Grant) -> HeaderMap {
+    let credential = grant.credential();
+    let passes = |name: &HeaderName, value: &HeaderValue| {
+        let kept = rules::leads_away(grant.provider(), &credential.hosts, name, value) == AnswerHeader::Keep;
+        kept && !stays_behind(name) && !credential.secret.is_in(value.as_bytes())
+    };
+    let passing = trailers.iter().filter(|(name, value)| passes(name, value));
+    passing
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn has_body(status: StatusCode, method: &Method) -> bool {

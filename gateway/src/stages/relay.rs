@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Fault;
 use super::admit::{Permit, too_large};
-use super::answer::{Answer, Held, passed_head};
+use super::answer::{Answer, Held, passed_head, passed_trailers};
 use super::prepare::{Body, prepare};
 use super::record::Attempt;
 use super::upstream::{Event, Upstream, fault_of};
@@ -327,7 +327,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
             .trailers()
             .await
             .map_err(|error| fault_of(&error, true))?;
-        if let Some(trailers) = trailers {
+        if let Some(trailers) = trailers.map(|all| passed_trailers(&all, &self.permit.grant)) {
             self.session
                 .write_response_trailers(trailers)
                 .await

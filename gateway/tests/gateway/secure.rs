@@ -109,6 +109,9 @@ async fn echo(request: http::Request<h2::RecvStream>, mut respond: h2::server::S
     }
     let mut trailers = http::HeaderMap::new();
     trailers.insert("x-checksum", "42".parse().unwrap());
+    trailers.insert("x-voxgate-error", "ours".parse().unwrap());
+    trailers.insert("location", "https://evil.example/".parse().unwrap());
+    trailers.insert("x-echo", KEY.parse().unwrap());
     answer.send_trailers(trailers).unwrap();
 }
 
@@ -173,7 +176,9 @@ async fn trailers_pass_between_http2_sides() {
     body.send_data(Bytes::from_static(b"abc"), true).unwrap();
     let mut answer = answer.await.unwrap().into_body();
     assert_eq!(answer.data().await.unwrap().unwrap(), "abc");
-    assert_eq!(answer.trailers().await.unwrap().unwrap()["x-checksum"], "42");
+    let trailers = answer.trailers().await.unwrap().unwrap();
+    assert_eq!(trailers["x-checksum"], "42");
+    assert_eq!(trailers.len(), 1, "{trailers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
