@@ -139,6 +139,23 @@ async fn length_beside_chunks_means_chunks_and_a_closed_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_length_said_twice_goes_upstream_once() {
+    let (provider, fixture) = gateway().await;
+    for more in [
+        "content-length: 5\r\ncontent-length: 5\r\nconnection: close\r\n",
+        "content-length: 5, 5\r\nconnection: close\r\n",
+    ] {
+        let mut wire = fixture.connect().await;
+        wire.send(fixture.head("POST", "/elevenlabs/v1/speech-to-text", more))
+            .await;
+        wire.send("hello").await;
+        let (text, _) = wire.rest().await;
+        assert!(text.ends_with("\r\n\r\nok"), "{more}: {text}");
+    }
+    assert!(provider.connections() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_are_answered_in_order() {
     let (_provider, fixture) = gateway().await;
     let mut wire = fixture.connect().await;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -136,8 +136,21 @@ fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
             }
             continue;
         }
+        if *name == CONTENT_LENGTH {
+            to.insert(name, one_length(value));
+            continue;
+        }
         to.append(name, value.clone());
     }
+}
+
+/// A length that was said several times, which is allowed where all are the same, said once: two readers of a list
+/// may disagree about where the body ends.
+fn one_length(value: &HeaderValue) -> HeaderValue {
+    let first = value.to_str().ok().and_then(|text| text.split_once(','));
+    first
+        .and_then(|(length, _)| HeaderValue::from_str(length.trim()).ok())
+        .unwrap_or_else(|| value.clone())
 }
 
 /// What the relay and the upstream connection set themselves.
