@@ -178,7 +178,7 @@ fn assemble(
         metrics,
         generations,
         revisions: Revisions::starting_at(revision),
-        system: parking_lot::RwLock::new(system::opened(system)),
+        system: parking_lot::RwLock::new(system::opened(system, 0)),
         noting: Mutex::default(),
         used_tokens,
         recorder,

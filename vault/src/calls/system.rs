@@ -11,18 +11,19 @@ use super::status::status_text;
 use crate::credential::{Credential, SystemKey};
 use crate::vault::Vault;
 
-pub(crate) fn opened(keys: Vec<SystemKey>) -> HashMap<ProviderId, Arc<Credential>> {
+/// Each set of them has a version, by which what was learnt with one key is not taken for the next one's.
+pub(crate) fn opened(keys: Vec<SystemKey>, version: i64) -> HashMap<ProviderId, Arc<Credential>> {
     keys.into_iter()
-        .map(|key| (key.provider.clone(), Arc::new(credential(key))))
+        .map(|key| (key.provider.clone(), Arc::new(credential(key, version))))
         .collect()
 }
 
-fn credential(key: SystemKey) -> Credential {
+fn credential(key: SystemKey, version: i64) -> Credential {
     Credential {
         id: None,
         owner: Owner::System,
         provider: key.provider,
-        version: 0,
+        version,
         status: CredentialStatus::Valid,
         status_reason: None,
         settings: key.settings,
@@ -39,7 +40,7 @@ impl Vault {
 
     /// Puts other system-level keys in the place of those the vault was opened with.
     pub fn replace_system(&self, keys: Vec<SystemKey>) {
-        *self.0.system.write() = opened(keys);
+        *self.0.system.write() = opened(keys, self.0.now().timestamp_micros());
     }
 
     /// The status of a system-level key is kept until the process ends, and each change of it is on record.

@@ -172,4 +172,16 @@ mod tests {
         house.fake.takes_the_planted_key();
         house.call(MODELS, &token, "").await.is(424, "credential_invalid");
     }
+    #[tokio::test]
+    async fn another_system_key_does_not_show_what_the_former_could_see() {
+        let house = House::build().await;
+        let token = house.token("ann").await;
+        house.fake.takes_the_planted_key();
+        house.serve_system_key("elevenlabs");
+        assert!(ids(&house.call(MODELS, &token, "").await.ok()).contains(&"eleven_multilingual_v2"));
+        house.clock.advance(chrono::TimeDelta::seconds(1));
+        house.serve_system_key("elevenlabs");
+        house.fake.says(200, "", "[]");
+        assert!(!ids(&house.call(MODELS, &token, "").await.ok()).contains(&"eleven_multilingual_v2"));
+    }
 }
