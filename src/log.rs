@@ -4,6 +4,8 @@
 //! wakes nobody. When stderr is not read and the buffer is full, lines are dropped and counted: a log line
 //! may be lost, a call may not be held up by one. `Flush` writes what is left when it is dropped.
 
+mod json;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,9 +21,12 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{Log, LogFormat};
+use json::JsonLines;
 
 const INTERVAL: Duration = Duration::from_millis(20);
 const CAPACITY: usize = 4 * 1024 * 1024;
+/// What the buffers keep after a burst.
+const RETAINED: usize = 256 * 1024;
 
 /// The buffer between those who log and the thread that writes.
 struct Lines {
@@ -37,7 +42,7 @@ pub struct Flush {
     level: reload::Handle<EnvFilter, tracing_subscriber::Registry>,
 }
 
-/// One event's way into the buffer.
+/// How `fmt` writes its text lines into the buffer.
 struct Line {
     lines: Arc<Lines>,
 }
@@ -47,18 +52,16 @@ struct LineMaker(Arc<Lines>);
 /// Starts logging for the whole process.
 pub fn start(settings: &Log) -> anyhow::Result<Flush> {
     let (filter, level) = reload::Layer::new(level(&settings.level)?);
-    let lines = Arc::new(Lines {
-        buffer: Mutex::new(Vec::with_capacity(64 * 1024)),
-        dropped: AtomicU64::new(0),
-        closing: AtomicBool::new(false),
-    });
+    let lines = Arc::new(Lines::new());
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(LineMaker(lines.clone()));
     match settings.format {
-        LogFormat::Json => registry
-            .with(layer.json().flatten_event(true).with_span_list(false))
-            .try_init(),
-        LogFormat::Text => registry.with(layer.with_ansi(false)).try_init(),
+        LogFormat::Json => registry.with(JsonLines(lines.clone())).try_init(),
+        LogFormat::Text => {
+            let text = tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_writer(LineMaker(lines.clone()));
+            registry.with(text).try_init()
+        }
     }
     .context("start logging")?;
     let writer = std::thread::Builder::new().name("log".into()).spawn({
@@ -96,6 +99,23 @@ impl Drop for Flush {
 }
 
 impl Lines {
+    fn new() -> Self {
+        Self {
+            buffer: Mutex::new(Vec::with_capacity(64 * 1024)),
+            dropped: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    fn append(&self, line: &[u8]) {
+        let mut buffer = self.buffer.lock();
+        if buffer.len() + line.len() > CAPACITY {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            buffer.extend_from_slice(line);
+        }
+    }
+
     fn write_until_closed(&self) {
         let mut batch = Vec::with_capacity(64 * 1024);
         loop {
@@ -104,6 +124,7 @@ impl Lines {
             // A closed stderr leaves nobody to tell.
             let _ = io::stderr().write_all(&batch);
             batch.clear();
+            batch.shrink_to(RETAINED);
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 let _ = writeln!(
@@ -132,12 +153,7 @@ impl<'a> MakeWriter<'a> for LineMaker {
 /// `fmt` hands over one whole line per call.
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut buffer = self.lines.buffer.lock();
-        if buffer.len() + line.len() > CAPACITY {
-            self.lines.dropped.fetch_add(1, Ordering::Relaxed);
-        } else {
-            buffer.extend_from_slice(line);
-        }
+        self.lines.append(line);
         Ok(line.len())
     }
 
