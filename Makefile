@@ -24,7 +24,7 @@ lint:
 
 bench:
 	@scripts/packages $(BENCH_PACKAGES)
-	cargo bench --locked --bench policies
+	cargo bench --locked -p policies --bench policies
 	cargo build --locked --release --bin voxgate
 	benches/run
 
