@@ -23,7 +23,7 @@ pub fn check(claims: &Claims, settings: &IssuerSettings, now: DateTime<Utc>) -> 
     if !list(claims.get("aud")).is_some_and(|given| given.contains(&settings.audience.as_str())) {
         return Err("it is meant for another audience");
     }
-    if now >= expiry(claims, settings)? {
+    if now >= expiry(claims)? {
         return Err("it has expired");
     }
     match claims.get("nbf").map(instant) {
@@ -60,7 +60,7 @@ pub fn caller(claims: &Claims, settings: &IssuerSettings) -> Result<Caller, &'st
             .collect(),
         scopes: None,
         token_id: None,
-        expires_at: Some(expiry(claims, settings)?),
+        expires_at: Some(expiry(claims)?),
     })
 }
 
@@ -70,14 +70,13 @@ fn is_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= LONGEST_NAME && !name.contains(char::is_control)
 }
 
-/// The end of validity, the issuer's leeway for clocks included.
-fn expiry(claims: &Claims, settings: &IssuerSettings) -> Result<DateTime<Utc>, &'static str> {
+/// The end of validity, to the second: an issuer may mean a token to be short-lived.
+fn expiry(claims: &Claims) -> Result<DateTime<Utc>, &'static str> {
     let end = claims.get("exp").ok_or("exp is missing")?;
-    let end = instant(end).ok_or("exp is not a time")?;
-    end.checked_add_signed(leeway(settings))
-        .ok_or("exp is not a time")
+    instant(end).ok_or("exp is not a time")
 }
 
+/// For clocks that differ, so that a token may be used as soon as it is issued.
 fn leeway(settings: &IssuerSettings) -> TimeDelta {
     TimeDelta::from_std(settings.leeway).unwrap_or(TimeDelta::zero())
 }

@@ -36,7 +36,8 @@ pub struct IssuerSettings {
     pub roles_claim: String,
     pub teams_claim: String,
     pub team_admin_claim: String,
-    /// Tolerance for clocks that disagree; more than a minute counts as a minute.
+    /// How long before its `nbf` a token is taken, for clocks that disagree; more than a minute counts as
+    /// a minute.
     pub leeway: Duration,
 }
 
