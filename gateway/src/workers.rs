@@ -7,10 +7,16 @@
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Setting a timer that is due before a thread's next wake wakes the thread, even when it is the thread itself that
+/// sets it: a system call for every call's first timer. No timer of ours is due sooner than this.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Threads that end, with everything that still runs on them, when this is dropped.
 pub struct Workers(Vec<Worker>);
@@ -31,6 +37,7 @@ impl Workers {
         for job in jobs {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             running.push(runtime.spawn(job));
+            runtime.spawn(tick());
             let (stop, stopped) = oneshot::channel();
             let name = format!("gateway-{}", workers.len());
             let thread = thread::Builder::new()
@@ -49,6 +56,15 @@ impl Workers {
                 tracing::error!("a gateway thread has panicked");
             }
         }
+    }
+}
+
+/// Sees to it that there always is a next wake.
+async fn tick() {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
     }
 }
 
