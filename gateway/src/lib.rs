@@ -7,6 +7,7 @@
 
 mod cors;
 mod crowd;
+mod gathered;
 mod listen;
 mod proxy;
 mod resolve;

@@ -8,6 +8,7 @@
 //! An exchange on a pooled connection that turns out to be dead is begun again once, if the provider cannot
 //! have acted on it: nothing of the body was sent, or there is none and the method is idempotent.
 
+use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -146,6 +147,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
 
     async fn attend(&mut self, upstream: &mut Upstream) -> Result<(), Fault> {
         self.send_head(upstream).await?;
+        self.send_what_is_here(upstream).await?;
         let mut scheduled = self.deadline;
         let alarm = sleep_until(scheduled);
         tokio::pin!(alarm);
@@ -203,6 +205,19 @@ impl<'a, 'c> Exchange<'a, 'c> {
             limits.idle
         });
         Ok(())
+    }
+
+    /// What came with the caller's head goes with ours, before the wait that sends both.
+    async fn send_what_is_here(&mut self, upstream: &mut Upstream) -> Result<(), Fault> {
+        if self.upload != Upload::Open {
+            return Ok(());
+        }
+        let here = tokio::select! {
+            biased;
+            chunk = self.session.read_body_or_idle(false) => chunk,
+            () = ready(()) => return Ok(()),
+        };
+        self.hear_caller(here.map_err(caller_fault)?, upstream).await
     }
 
     async fn hear_caller(&mut self, chunk: Option<Bytes>, upstream: &mut Upstream) -> Result<(), Fault> {

@@ -9,11 +9,13 @@ use http::{HeaderMap, StatusCode, Uri};
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::http::v1::client::HttpSession as Http1Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{BError, Error, ErrorType};
 use policies::descriptor::{Origin, Timeouts};
 
 use super::Fault;
+use crate::gathered::Gathered;
 use crate::resolve::Addresses;
 
 /// Addresses of one name that are tried before it counts as unreachable.
@@ -23,7 +25,8 @@ const MAX_ADDRESSES: usize = 3;
 const STUCK: Duration = Duration::from_secs(60);
 
 pub struct Upstream {
-    session: HttpSession,
+    /// Large, and handed from stage to stage.
+    session: Box<HttpSession>,
     peer: Arc<HttpPeer>,
     /// Taken from the pool, so the provider may have closed it meanwhile.
     pub reused: bool,
@@ -51,7 +54,8 @@ impl Upstream {
         let mut tried = 1;
         loop {
             let error = match connector.get_http_session(&*peer).await {
-                Ok((mut session, reused)) => {
+                Ok((session, reused)) => {
+                    let mut session = Box::new(if reused { session } else { gathered(session, &peer) });
                     session.set_write_timeout(Some(timeouts.idle.min(STUCK)));
                     return Ok(Self {
                         session,
@@ -71,7 +75,7 @@ impl Upstream {
     }
 
     pub async fn send_head(&mut self, mut head: Box<RequestHeader>, last: bool) -> Result<(), BError> {
-        match &mut self.session {
+        match &mut *self.session {
             HttpSession::H2(stream) => {
                 for_http2(&mut head)?;
                 stream.write_request_header(head, last)
@@ -119,7 +123,7 @@ impl Upstream {
     /// Whether the answer is known to be complete without waiting. HTTP/2 streams that were reset look
     /// complete too, so those are always read to their end.
     pub fn is_complete(&mut self) -> bool {
-        match &mut self.session {
+        match &mut *self.session {
             HttpSession::H1(session) => self.answered && session.is_body_done(),
             _ => false,
         }
@@ -127,7 +131,7 @@ impl Upstream {
 
     /// Trailers of an answer that has been read to its end. HTTP/1.1 trailers are dropped by pingora.
     pub async fn trailers(&mut self) -> Result<Option<HeaderMap>, BError> {
-        match &mut self.session {
+        match &mut *self.session {
             HttpSession::H2(stream) => stream.read_trailers().await,
             _ => Ok(None),
         }
@@ -137,15 +141,27 @@ impl Upstream {
     pub async fn release(self, connector: &Connector) {
         let idle: Option<Duration> = self.peer.options.idle_timeout;
         connector
-            .release_http_session(self.session, &*self.peer, idle)
+            .release_http_session(*self.session, &*self.peer, idle)
             .await;
     }
 
     /// Ends the exchange at once, in a way that the provider cannot take for completion.
     pub async fn abort(mut self) {
-        if let HttpSession::H2(stream) = &mut self.session {
+        if let HttpSession::H2(stream) = &mut *self.session {
             stream.shutdown();
         }
+    }
+}
+
+/// A new HTTP/1.1 connection, set up to send heads and bodies together. It stays so in the pool; HTTP/2
+/// gathers its frames itself.
+fn gathered(session: HttpSession, peer: &HttpPeer) -> HttpSession {
+    match session {
+        HttpSession::H1(session) => {
+            let stream = Box::new(Gathered::new(session.into_inner()));
+            HttpSession::H1(Http1Session::new_with_options(stream, peer))
+        }
+        other => other,
     }
 }
 
