@@ -1,9 +1,8 @@
 //! `voxgate token create|list|revoke`: access tokens from the command line.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use policies::vocabulary::{Scope, UserId};
@@ -13,6 +12,9 @@ use vault::{NewToken, PageRequest, TokenRow};
 
 use super::{Common, Format, operator_at_the_machine, runtime};
 use crate::wiring;
+
+/// As long as the admin API allows.
+const TTL_MAX: TimeDelta = TimeDelta::days(3_660);
 
 #[derive(Subcommand)]
 pub enum Verb {
@@ -27,14 +29,14 @@ pub enum Verb {
 #[derive(Args)]
 pub struct Create {
     /// The user the token acts for
-    #[arg(long)]
-    user: String,
+    #[arg(long, value_parser = user)]
+    user: UserId,
     /// What the token is for
     #[arg(long, default_value = "command line")]
     name: String,
     /// How long it lives, such as 12h or 30d; for ever when absent
-    #[arg(long, value_parser = humantime::parse_duration)]
-    ttl: Option<Duration>,
+    #[arg(long, value_parser = ttl)]
+    ttl: Option<TimeDelta>,
     /// A role such as `operator`; may be given again
     #[arg(long = "role")]
     roles: Vec<String>,
@@ -49,8 +51,8 @@ pub struct Create {
 
 #[derive(Args)]
 pub struct List {
-    #[arg(long)]
-    user: String,
+    #[arg(long, value_parser = user)]
+    user: UserId,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
@@ -63,6 +65,22 @@ pub struct Revoke {
     id: Uuid,
     #[command(flatten)]
     common: Common,
+}
+
+/// A name as JWTs may give it too.
+fn user(text: &str) -> Result<UserId, String> {
+    let is_name = !text.trim().is_empty() && text.len() <= 255 && !text.contains(char::is_control);
+    is_name
+        .then(|| UserId::new(text))
+        .ok_or_else(|| "a user has a name of at most 255 printable bytes".to_owned())
+}
+
+fn ttl(text: &str) -> Result<TimeDelta, String> {
+    let given = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match TimeDelta::from_std(given) {
+        Ok(ttl) if ttl >= TimeDelta::seconds(1) && ttl <= TTL_MAX => Ok(ttl),
+        _ => Err("a token lives for one second to ten years".to_owned()),
+    }
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -83,19 +101,11 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 }
 
 async fn create(arguments: Create) -> anyhow::Result<ExitCode> {
-    ensure!(
-        !arguments.user.trim().is_empty(),
-        "--user: name the user that the token acts for"
-    );
     let vault = wiring::open_vault_for_a_command(&arguments.common.settings()?).await?;
     let new = NewToken {
-        user: UserId::new(&arguments.user),
+        user: arguments.user,
         name: arguments.name,
-        ttl: arguments
-            .ttl
-            .map(TimeDelta::from_std)
-            .transpose()
-            .context("--ttl: is too long")?,
+        ttl: arguments.ttl,
         scopes: (!arguments.scopes.is_empty()).then_some(arguments.scopes),
         roles: arguments.roles,
         teams: Vec::new(),
@@ -118,7 +128,7 @@ async fn create(arguments: Create) -> anyhow::Result<ExitCode> {
 
 async fn list(arguments: List) -> anyhow::Result<ExitCode> {
     let vault = wiring::open_vault_for_a_command(&arguments.common.settings()?).await?;
-    let read = all_tokens(&vault, &UserId::new(&arguments.user)).await;
+    let read = all_tokens(&vault, &arguments.user).await;
     let rows = wiring::closing(vault, read).await?;
     match arguments.format {
         Format::Json => println!(

@@ -23,6 +23,9 @@ async fn wrong_usage_ends_with_two_and_help_with_zero() {
         &["dance"],
         &["serve", "--loud"],
         &["token", "create"],
+        &["token", "create", "--user", " "],
+        &["token", "create", "--user", "ann", "--ttl", "0s"],
+        &["token", "create", "--user", "ann", "--ttl", "soon"],
         &["token", "revoke", "x"],
         &["keys"],
     ];
