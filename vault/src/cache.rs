@@ -4,14 +4,17 @@
 //! raises the shard's generation after its commit; a reader whose shard differs from the entry's treats it as
 //! absent. However many readers miss a key at once, one load runs, and only for readers of the same generation:
 //! who comes after a change never joins a load from before it.
+//!
+//! As long as the database confirms that no notice of a change is missing, an entry holds until it has gone unused
+//! for [`LIFE`]. Without the database, it holds for [`LIFE`] after the last confirmation.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
@@ -21,14 +24,17 @@ use crate::clock::Clock;
 use crate::error::VaultError;
 use crate::telemetry::CacheEvents;
 
-/// The written bound of staleness where no notice of a change arrives: a node cut off from the database.
-const LIFE: Duration = Duration::from_secs(60);
-/// What was absent may be made by someone else any moment.
-const ABSENT_LIFE: Duration = Duration::from_secs(5);
+/// How long a key stays in memory unused; and how stale it may be where no notice of a change arrives, on a node
+/// that is cut off from the database.
+const LIFE: Duration = Duration::from_secs(10 * 60);
 const SHARDS: usize = 1024;
 
 /// The counters that changes raise.
-pub(crate) struct Generations([AtomicU64; SHARDS]);
+pub(crate) struct Generations {
+    shards: [AtomicU64; SHARDS],
+    /// When they were last known to lack no change, in seconds since 1970.
+    confirmed_at: AtomicI64,
+}
 
 /// Where in [`Generations`] something falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,21 +50,29 @@ impl Shard {
 
 impl Generations {
     pub fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; SHARDS])
+        Self {
+            shards: [const { AtomicU64::new(0) }; SHARDS],
+            confirmed_at: AtomicI64::new(i64::MIN),
+        }
     }
 
     pub fn of(&self, shard: Shard) -> u64 {
-        self.0[shard.0].load(Ordering::Acquire)
+        self.shards[shard.0].load(Ordering::Acquire)
     }
 
     pub fn raise(&self, shard: Shard) {
-        self.0[shard.0].fetch_add(1, Ordering::AcqRel);
+        self.shards[shard.0].fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn raise_all(&self) {
-        self.0.iter().for_each(|shard| {
+        self.shards.iter().for_each(|shard| {
             shard.fetch_add(1, Ordering::AcqRel);
         });
+    }
+
+    /// Every change from before `at` has been raised.
+    pub fn confirm(&self, at: DateTime<Utc>) {
+        self.confirmed_at.store(at.timestamp(), Ordering::Release);
     }
 }
 
@@ -71,7 +85,8 @@ type Load<V> = Shared<BoxFuture<'static, Result<Answer<V>, VaultError>>>;
 
 struct Entry<V> {
     generation: u64,
-    loaded_at: DateTime<Utc>,
+    /// In seconds since 1970.
+    loaded_at: i64,
     value: Answer<V>,
 }
 
@@ -109,7 +124,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
         // moka's own clock only sees to it that keys do not stay in memory; validity is decided here.
         let entries = moka::sync::Cache::builder()
             .max_capacity(capacity)
-            .time_to_live(LIFE)
+            .time_to_idle(LIFE)
             .build();
         let Around {
             generations,
@@ -172,7 +187,7 @@ impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
         load: BoxFuture<'static, Result<Option<V>, VaultError>>,
     ) -> Load<V> {
         self.events.load.inc();
-        let loaded_at = self.clock.now();
+        let loaded_at = self.clock.now().timestamp();
         let runtime = self.runtime.clone();
         let task = runtime.spawn(async move {
             let leave = Leave {
@@ -210,14 +225,18 @@ impl<K: CacheKey, V: Send + Sync + 'static> Cache<K, V> {
         self.entries.invalidate(key);
     }
 
+    /// Takes what is due out of memory also while nobody asks.
+    pub fn tidy(&self) {
+        self.entries.run_pending_tasks();
+    }
+
     fn holds(&self, entry: &Entry<V>, generation: u64) -> bool {
-        if entry.generation != generation {
-            return false;
-        }
-        let life = if entry.value.is_some() { LIFE } else { ABSENT_LIFE };
-        let age = self.clock.now() - entry.loaded_at;
+        let known_at = entry
+            .loaded_at
+            .max(self.generations.confirmed_at.load(Ordering::Acquire));
         // A clock that was set back makes ages negative; such entries are not trusted.
-        age >= TimeDelta::zero() && age.to_std().is_ok_and(|age| age < life)
+        let age = u64::try_from(self.clock.now().timestamp() - known_at);
+        entry.generation == generation && age.is_ok_and(|age| age < LIFE.as_secs())
     }
 }
 
@@ -238,6 +257,8 @@ impl<K: CacheKey, V: Send + Sync + 'static> Drop for Leave<'_, K, V> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
+
+    use chrono::TimeDelta;
 
     use super::*;
     use crate::clock::FrozenClock;
@@ -356,21 +377,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn entries_live_for_a_minute_and_absence_for_five_seconds() {
+    async fn presence_and_absence_hold_for_ten_minutes_after_the_last_confirmation() {
         let bench = Bench::new();
         bench.load(Name("there"), Some(1)).await;
         bench.load(Name("absent"), None).await;
-        for (after, there, absent) in [
-            (4, true, true),
-            (5, true, false),
-            (59, true, false),
-            (60, false, false),
-        ] {
+        let holds = |after: i64| {
             bench.clock.set(DateTime::UNIX_EPOCH + TimeDelta::seconds(after));
-            assert_eq!(bench.cached(Name("there")).is_some(), there, "after {after} s");
-            assert_eq!(bench.cached(Name("absent")).is_some(), absent, "after {after} s");
-        }
-        bench.clock.set(DateTime::UNIX_EPOCH - TimeDelta::seconds(1));
+            let found = [Name("there"), Name("absent")].map(|name| bench.cached(name).is_some());
+            assert_eq!(found[0], found[1], "after {after} s");
+            found[0]
+        };
+        assert!(holds(599) && !holds(600));
+        let confirmed = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        bench.generations.confirm(confirmed);
+        assert!(holds(3_600 + 599) && !holds(3_600 + 600));
+        bench.clock.set(confirmed - TimeDelta::seconds(1));
         assert!(bench.cached(Name("there")).is_none(), "the clock was set back");
     }
 

@@ -247,6 +247,7 @@ async fn look_for_changes(vault: Weak<Inner>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(vault) = vault.upgrade() else { return };
+        vault.credentials.tidy();
         let looked = vault.look_for_changes().await;
         let up = i64::from(looked.is_ok());
         if vault.metrics.database_up.get() == up {

@@ -256,10 +256,12 @@ impl Inner {
 
     /// Notices what others have changed.
     pub async fn look_for_changes(&self) -> Result<(), VaultError> {
+        let asked_at = self.now();
         let number = self.revision().await?;
         if self.revisions.look(number) {
             self.generations.raise_all();
         }
+        self.generations.confirm(asked_at);
         Ok(())
     }
 }

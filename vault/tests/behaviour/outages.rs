@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use policies::vocabulary::Operation;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -94,6 +95,8 @@ async fn postgres_may_go_away_and_come_back() {
         .await
         .unwrap();
     vault.credential(&ann, &elevenlabs()).await.unwrap();
+    let keyless = user("dee");
+    vault.credential(&keyless, &elevenlabs()).await.unwrap();
     for (trouble, stranger) in [(Line::Cut, user("bob")), (Line::Frozen, user("cem"))] {
         line.send_replace(trouble);
         let asked = Instant::now();
@@ -110,9 +113,14 @@ async fn postgres_may_go_away_and_come_back() {
                 .all(|answer| matches!(answer, Err(VaultError::Unavailable { .. })))
         );
         assert!(!vault.ready().await);
+        house.clock.advance(TimeDelta::minutes(9));
         assert!(
-            vault.cached_credential(&ann, &elevenlabs()).is_some(),
+            matches!(vault.cached_credential(&ann, &elevenlabs()), Some(Some(_))),
             "what is cached goes on paying"
+        );
+        assert!(
+            matches!(vault.cached_credential(&keyless, &elevenlabs()), Some(None)),
+            "also for those whose team pays"
         );
         eventually("the gauge says so", async || {
             vault.metrics().database_up.get() == 0
