@@ -90,9 +90,9 @@ CREATE INDEX audit_by_time ON audit (at, id);
 CREATE INDEX audit_by_user ON audit (user_id, at, id);
 CREATE INDEX audit_by_owner ON audit (owner, at, id);
 
--- `day` is the date of `at` in UTC: what summaries group by.
+-- In the order of time, for rows to come in at the end. `day` is the date of `at` in UTC: what summaries group by.
 CREATE TABLE usage (
-    id                  UUID PRIMARY KEY,
+    id                  UUID NOT NULL,
     at                  TIMESTAMPTZ NOT NULL,
     day                 TEXT NOT NULL,
     user_id             TEXT NOT NULL,
@@ -114,10 +114,10 @@ CREATE TABLE usage (
     duration_ms         BIGINT NOT NULL,
     attempt             BIGINT NOT NULL,
     request_id          UUID NOT NULL,
-    provider_request_id TEXT
+    provider_request_id TEXT,
+    PRIMARY KEY (at, id)
 );
 
-CREATE INDEX usage_by_time ON usage (at, id);
 CREATE INDEX usage_by_user ON usage (user_id, at, id);
 
 -- Raised by every change that caches must notice.

@@ -16,10 +16,12 @@ use crate::segment::Segment;
 use crate::store::db::within;
 use crate::store::{audit, tokens, usage};
 
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause after failures; they double from [`PAUSE`] up to it.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
-const BATCH: usize = 500;
+/// Events in one transaction: many, for what they share is written once; few enough for a slow database to take
+/// them in the time that a call to it has.
+const BATCH: usize = 2_048;
 /// How often the last uses of tokens are written.
 const TOKEN_USE: Duration = Duration::from_secs(10);
 
@@ -101,14 +103,15 @@ async fn deliver(segment: &Segment, sink: &Sink) -> Result<(), DeliveryError> {
     Ok(())
 }
 
-/// Stores a batch; when the database will never take one of its events, all the others.
+/// Stores a batch; when the database will never take one of its events, all the others, by halves.
 async fn store(batch: &[RecordEvent], sink: &Sink) -> Result<(), VaultError> {
-    match insert(batch, sink).await {
-        Err(error) if error.is_about_values() => {}
-        done => return done,
-    }
-    for event in batch {
-        match insert(std::slice::from_ref(event), sink).await {
+    let mut waiting = vec![batch];
+    while let Some(batch) = waiting.pop() {
+        match insert(batch, sink).await {
+            Err(error) if error.is_about_values() && batch.len() > 1 => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                waiting.extend([second, first]);
+            }
             Err(error) if error.is_about_values() => {
                 sink.metrics.usage_events.rejected.inc();
                 tracing::error!(

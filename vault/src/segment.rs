@@ -8,13 +8,13 @@
 //! and passed over.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 
 use policies::vocabulary::RecordEvent;
 
 /// How many events are kept in memory beside the disk: more than come between two deliveries.
-const IN_MEMORY: usize = 4_096;
+const IN_MEMORY: usize = 16_384;
 /// How many are held in memory when the disk refuses them.
 const HELD: usize = 32_768;
 
@@ -108,8 +108,8 @@ pub(crate) fn render(events: &[RecordEvent]) -> Vec<u8> {
         let start = lines.len();
         lines.extend_from_slice(b"00000000 ");
         serde_json::to_writer(&mut lines, event).expect("an event has no map with keys that are not strings");
-        let sum = format!("{:08x}", crc32fast::hash(&lines[start + 9..]));
-        lines[start..start + 8].copy_from_slice(sum.as_bytes());
+        let sum = crc32fast::hash(&lines[start + 9..]);
+        write!(&mut lines[start..start + 8], "{sum:08x}").expect("eight digits have their place");
         lines.push(b'\n');
     }
     lines

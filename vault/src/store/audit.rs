@@ -1,11 +1,14 @@
 //! Audit events: who did or was refused what.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use policies::vocabulary::{AuditAction, AuditEvent, AuditOutcome, Owner, ProviderId, UserId};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::db::{Link, on};
+use super::insert::Insertion;
 use crate::error::{During, VaultError};
 use crate::listing::{AuditFilter, Cursor};
 
@@ -50,30 +53,37 @@ impl TryFrom<Row> for AuditEvent {
     }
 }
 
+#[rustfmt::skip]
+const COLUMNS: [&str; 10] = [
+    "id", "at", "user_id", "action", "outcome", "owner", "provider", "ip", "request_id", "detail",
+];
+
+static INSERTION: LazyLock<Insertion> =
+    LazyLock::new(|| Insertion::new("audit", &COLUMNS, "ON CONFLICT (id) DO NOTHING"));
+
 /// Stores events; those that are there already, by their id, stay as they are. Returns how many were new.
-pub(crate) async fn insert(link: Link<'_>, events: &[&AuditEvent]) -> Result<u64, sqlx::Error> {
-    if events.is_empty() {
-        return Ok(0);
-    }
-    on!(link, c => {
-        let mut query = QueryBuilder::new(
-            "INSERT INTO audit (id, at, user_id, action, outcome, owner, provider, ip, request_id, detail) ",
-        );
-        query.push_values(events, |mut row, event| {
-            row.push_bind(event.id)
-                .push_bind(crate::clock::to_microseconds(event.at))
-                .push_bind(event.user.as_ref().map(UserId::as_str))
-                .push_bind(event.action.as_str())
-                .push_bind(event.outcome.as_str())
-                .push_bind(event.owner.as_deref())
-                .push_bind(event.provider.as_ref().map(ProviderId::as_str))
-                .push_bind(event.ip.map(|ip| ip.to_string()))
-                .push_bind(event.request_id)
-                .push_bind(event.detail.as_deref());
+pub(crate) async fn insert(mut link: Link<'_>, events: &[&AuditEvent]) -> Result<u64, sqlx::Error> {
+    let mut new = 0;
+    for (text, group) in INSERTION.groups(&link, events) {
+        new += on!(link.again(), c => {
+            let mut query = sqlx::query(text);
+            for event in group {
+                query = query
+                    .bind(event.id)
+                    .bind(crate::clock::to_microseconds(event.at))
+                    .bind(event.user.as_ref().map(UserId::as_str))
+                    .bind(event.action.as_str())
+                    .bind(event.outcome.as_str())
+                    .bind(event.owner.as_deref())
+                    .bind(event.provider.as_ref().map(ProviderId::as_str))
+                    .bind(event.ip.map(|ip| ip.to_string()))
+                    .bind(event.request_id)
+                    .bind(event.detail.as_deref());
+            }
+            query.execute(c).await?.rows_affected()
         });
-        query.push(" ON CONFLICT (id) DO NOTHING");
-        query.build().execute(c).await.map(|done| done.rows_affected())
-    })
+    }
+    Ok(new)
 }
 
 pub(crate) async fn list(

@@ -4,6 +4,7 @@
 pub(crate) mod audit;
 pub(crate) mod credentials;
 pub(crate) mod db;
+mod insert;
 pub(crate) mod master_keys;
 pub(crate) mod revision;
 pub(crate) mod schema;

@@ -1,11 +1,14 @@
 //! Usage events: what each attempt at a provider consumed, and sums over them.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use policies::vocabulary::{CredentialSource, Mode, Operation, Outcome, ProviderId, UsageEvent, UserId};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::db::{Link, on};
+use super::insert::Insertion;
 use crate::error::{During, VaultError};
 use crate::listing::{Cursor, GroupBy, UsageFilter, UsageSummary};
 
@@ -85,45 +88,52 @@ impl TryFrom<Row> for UsageEvent {
     }
 }
 
-/// Stores events; those that are there already, by their id, stay as they are. Returns how many were new.
-pub(crate) async fn insert(link: Link<'_>, events: &[&UsageEvent]) -> Result<u64, sqlx::Error> {
-    if events.is_empty() {
-        return Ok(0);
-    }
-    on!(link, c => {
-        let mut query = QueryBuilder::new(
-            "INSERT INTO usage (id, at, day, user_id, token_id, provider, model, operation, mode, credential_id,
-                 credential_source, status, outcome, bytes_in, bytes_out, characters, audio_seconds,
-                 estimated_cost, ttfb_ms, duration_ms, attempt, request_id, provider_request_id) ",
-        );
-        query.push_values(events, |mut row, event| {
-            row.push_bind(event.id)
-                .push_bind(crate::clock::to_microseconds(event.at))
-                .push_bind(event.at.date_naive().to_string())
-                .push_bind(event.user.as_str())
-                .push_bind(event.token_id)
-                .push_bind(event.provider.as_str())
-                .push_bind(event.model.as_deref())
-                .push_bind(event.operation.as_str())
-                .push_bind(event.mode.as_str())
-                .push_bind(event.credential_id)
-                .push_bind(event.credential_source.as_str())
-                .push_bind(event.status.map(i64::from))
-                .push_bind(event.outcome.as_str())
-                .push_bind(whole(event.bytes_in))
-                .push_bind(whole(event.bytes_out))
-                .push_bind(event.characters.map(whole))
-                .push_bind(event.audio_seconds)
-                .push_bind(event.estimated_cost)
-                .push_bind(event.ttfb_ms.map(i64::from))
-                .push_bind(i64::from(event.duration_ms))
-                .push_bind(i64::from(event.attempt))
-                .push_bind(event.request_id)
-                .push_bind(event.provider_request_id.as_deref());
+#[rustfmt::skip]
+const COLUMNS: [&str; 23] = [
+    "id", "at", "day", "user_id", "token_id", "provider", "model", "operation", "mode", "credential_id",
+    "credential_source", "status", "outcome", "bytes_in", "bytes_out", "characters", "audio_seconds",
+    "estimated_cost", "ttfb_ms", "duration_ms", "attempt", "request_id", "provider_request_id",
+];
+
+static INSERTION: LazyLock<Insertion> =
+    LazyLock::new(|| Insertion::new("usage", &COLUMNS, "ON CONFLICT (at, id) DO NOTHING"));
+
+/// Stores events; those that are there already stay as they are. Returns how many were new.
+pub(crate) async fn insert(mut link: Link<'_>, events: &[&UsageEvent]) -> Result<u64, sqlx::Error> {
+    let mut new = 0;
+    for (text, group) in INSERTION.groups(&link, events) {
+        new += on!(link.again(), c => {
+            let mut query = sqlx::query(text);
+            for event in group {
+                query = query
+                    .bind(event.id)
+                    .bind(crate::clock::to_microseconds(event.at))
+                    .bind(event.at.date_naive().to_string())
+                    .bind(event.user.as_str())
+                    .bind(event.token_id)
+                    .bind(event.provider.as_str())
+                    .bind(event.model.as_deref())
+                    .bind(event.operation.as_str())
+                    .bind(event.mode.as_str())
+                    .bind(event.credential_id)
+                    .bind(event.credential_source.as_str())
+                    .bind(event.status.map(i64::from))
+                    .bind(event.outcome.as_str())
+                    .bind(whole(event.bytes_in))
+                    .bind(whole(event.bytes_out))
+                    .bind(event.characters.map(whole))
+                    .bind(event.audio_seconds)
+                    .bind(event.estimated_cost)
+                    .bind(event.ttfb_ms.map(i64::from))
+                    .bind(i64::from(event.duration_ms))
+                    .bind(i64::from(event.attempt))
+                    .bind(event.request_id)
+                    .bind(event.provider_request_id.as_deref());
+            }
+            query.execute(c).await?.rows_affected()
         });
-        query.push(" ON CONFLICT (id) DO NOTHING");
-        query.build().execute(c).await.map(|done| done.rows_affected())
-    })
+    }
+    Ok(new)
 }
 
 /// No count comes near the limit; one that did would be no count.
@@ -211,7 +221,7 @@ impl From<SummaryRow> for UsageSummary {
     }
 }
 
-const COLUMNS: [(GroupBy, &str); 5] = [
+const KEYS: [(GroupBy, &str); 5] = [
     (GroupBy::Day, "day"),
     (GroupBy::Provider, "provider"),
     (GroupBy::Model, "model"),
@@ -225,11 +235,11 @@ pub(crate) async fn summarise(
     filter: &UsageFilter,
     group_by: &[GroupBy],
 ) -> Result<Vec<UsageSummary>, sqlx::Error> {
-    let grouped = COLUMNS.map(|(group, column)| match group_by.contains(&group) {
+    let grouped = KEYS.map(|(group, column)| match group_by.contains(&group) {
         true => column.to_owned(),
         false => format!("CAST(NULL AS TEXT) AS {column}"),
     });
-    let keys: Vec<&str> = COLUMNS
+    let keys: Vec<&str> = KEYS
         .iter()
         .filter(|(group, _)| group_by.contains(group))
         .map(|(_, column)| *column)
