@@ -23,6 +23,10 @@ const ANSWER_TIME: Duration = Duration::from_millis(4_800);
 const ACQUIRE_TIME: Duration = Duration::from_secs(3);
 const STATEMENT_TIME: Duration = Duration::from_secs(4);
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// SQLite answers from memory, mostly of the system's; more readers would only hold more of it.
+const SQLITE_READERS: u32 = 4;
+/// Each connection keeps this many statements parsed.
+const STATEMENTS: usize = 48;
 
 /// Where the database is, from its URL.
 #[derive(Clone)]
@@ -47,6 +51,7 @@ impl Place {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(STATEMENT_TIME)
                 .foreign_keys(true)
+                .statement_cache_capacity(STATEMENTS)
                 .disable_statement_logging();
             return Ok(Place::Sqlite(options));
         }
@@ -178,15 +183,22 @@ impl Db {
     pub fn open(place: &Place, max_connections: u32) -> Self {
         match place {
             Place::Sqlite(options) => {
-                let pool = |size| {
+                let pool = |size, options| {
                     SqlitePoolOptions::new()
                         .max_connections(size)
                         .acquire_timeout(ACQUIRE_TIME)
-                        .connect_lazy_with(options.clone())
+                        .connect_lazy_with(options)
                 };
+                // Below zero: KiB. A batch of usage events touches a page of the index for almost each user, and
+                // each page that two transactions share is copied to the database once, if both precede the copying.
+                let writing = options
+                    .clone()
+                    .pragma("cache_size", "-4096")
+                    .pragma("wal_autocheckpoint", "4000");
+                let reading = options.clone().pragma("cache_size", "-512");
                 Db::Sqlite {
-                    read: pool(max_connections.max(1)),
-                    write: pool(1),
+                    read: pool(max_connections.clamp(1, SQLITE_READERS), reading),
+                    write: pool(1, writing),
                 }
             }
             Place::Postgres(options) => {
