@@ -6,17 +6,8 @@ pub mod put;
 pub mod read;
 
 use policies::vocabulary::{Code, Operation};
-use serde::Serialize;
-use vault::Selection;
 
 use crate::problem::Problem;
-
-#[derive(Serialize)]
-pub struct Shown {
-    operation: Operation,
-    #[serde(flatten)]
-    selection: Selection,
-}
 
 /// The operations that people choose for; lookups follow from them.
 pub fn parse(text: &str) -> Option<Operation> {

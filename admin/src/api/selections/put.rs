@@ -13,7 +13,7 @@ use policies::vocabulary::Operation;
 use serde::Deserialize;
 use vault::{Choice, Selection};
 
-use super::{Shown, operation};
+use super::operation;
 use crate::Admin;
 use crate::caller::Proven;
 use crate::params::{Given, Params};
@@ -28,8 +28,9 @@ pub struct Put {
     provider: String,
     model: Option<String>,
     voice: Option<String>,
-    #[serde(default)]
-    fallbacks: Vec<Fallback>,
+    fallbacks: Option<Vec<Fallback>>,
+    /// As the list of selections says it: what was read may be put.
+    operation: Option<Operation>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +47,7 @@ pub async fn handle(
     proven: Proven,
     mut params: Params,
     Given(put): Given<Put>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
+) -> Result<(StatusCode, Json<Selection>), Problem> {
     let operation = operation(&named)?;
     let owner = proven.changes(&mut params)?;
     params.finish()?;
@@ -60,7 +61,7 @@ pub async fn handle(
     } else {
         StatusCode::OK
     };
-    Ok((status, Json(Shown { operation, selection })))
+    Ok((status, Json(selection)))
 }
 
 fn selection(providers: &Providers, operation: Operation, put: Put) -> Result<Selection, Problem> {
@@ -69,7 +70,15 @@ fn selection(providers: &Providers, operation: Operation, put: Put) -> Result<Se
         model,
         voice,
         fallbacks,
+        operation: said,
     } = put;
+    if said.is_some_and(|said| said != operation) {
+        return Err(Problem::invalid(
+            "operation",
+            "`operation` differs from the path's",
+        ));
+    }
+    let fallbacks = fallbacks.unwrap_or_default();
     if fallbacks.len() > FALLBACKS_MAX {
         return Err(Problem::invalid(
             "fallbacks",
@@ -177,15 +186,12 @@ mod tests {
         assert_eq!(said.status, 201, "{}", said.text);
         assert_eq!(house.call(PUT, &token, &body.to_string()).await.status, 200);
         let read = house.call("GET /api/v1/selections/tts", &token, "").await.ok();
-        assert_eq!(read, said.json());
-        assert_eq!(
-            (&read["operation"], &read["fallbacks"]),
-            (&json!("tts"), &body["fallbacks"])
-        );
-        assert_eq!(
-            house.call("GET /api/v1/selections", &token, "").await.ok()["items"],
-            json!([read])
-        );
+        assert_eq!((&said.json(), &read), (&body, &body));
+        let listed = house.call("GET /api/v1/selections", &token, "").await.ok();
+        let mut item = body.clone();
+        item["operation"] = json!("tts");
+        assert_eq!(listed["items"], json!([item]));
+        assert_eq!(house.call(PUT, &token, &item.to_string()).await.status, 200);
         house
             .call("GET /api/v1/selections/tts", &house.token("bob").await, "")
             .await
@@ -233,6 +239,7 @@ mod tests {
                 "fallbacks",
             ),
             (json!({"provider": "azure", "speed": 1}), "speed"),
+            (json!({"provider": "azure", "operation": "stt"}), "operation"),
             (json!({"model": "m"}), "provider"),
         ];
         for (body, param) in table {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use vault::Selection;
 
-use super::{Shown, none_selected, operation};
+use super::{none_selected, operation};
 use crate::Admin;
 use crate::caller::Proven;
 use crate::params::Params;
@@ -16,7 +17,7 @@ pub async fn handle(
     Path(named): Path<String>,
     proven: Proven,
     mut params: Params,
-) -> Result<Json<Shown>, Problem> {
+) -> Result<Json<Selection>, Problem> {
     let operation = operation(&named)?;
     let owner = proven.reads(&mut params)?;
     params.finish()?;
@@ -25,5 +26,5 @@ pub async fn handle(
         .read_selection(&proven.actor, &owner, operation)
         .await?;
     let selection = selection.ok_or_else(|| none_selected(operation))?;
-    Ok(Json(Shown { operation, selection }))
+    Ok(Json(selection))
 }
