@@ -99,7 +99,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
             match self.attend(&mut upstream).await {
                 Ok(()) => {
                     if self.upload == Upload::Done {
-                        upstream.release(self.connector).await;
+                        Box::pin(upstream.release(self.connector)).await;
                     }
                     return Ok(());
                 }

@@ -53,7 +53,9 @@ impl Upstream {
             .map_err(Fault::Unreachable)?;
         let mut tried = 1;
         loop {
-            let error = match connector.get_http_session(&*peer).await {
+            // Boxed: all that connecting may take needs more room than the rest of a call together, and would be
+            // copied and kept with it.
+            let error = match Box::pin(connector.get_http_session(&*peer)).await {
                 Ok((session, reused)) => {
                     let mut session = Box::new(if reused { session } else { gathered(session, &peer) });
                     session.set_write_timeout(Some(timeouts.idle.min(STUCK)));
