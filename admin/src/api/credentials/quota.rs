@@ -28,6 +28,7 @@ pub struct Left {
     #[serde(flatten)]
     quota: Quota,
     /// Why it is not known, where the provider said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
@@ -167,7 +168,7 @@ mod tests {
             .ok();
         assert_eq!(
             quota,
-            json!({"supported": false, "used": null, "limit": null, "unit": null, "resets_at": null, "detail": null})
+            json!({"supported": false, "used": null, "limit": null, "unit": null, "resets_at": null})
         );
         assert_eq!(house.fake.asked().len(), asked);
     }
