@@ -19,9 +19,10 @@ use crate::store::{audit, tokens, usage};
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause after failures; they double from [`PAUSE`] up to it.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
-/// Events in one transaction: many, for what they share is written once; few enough for a slow database to take
-/// them in the time that a call to it has.
-const BATCH: usize = 2_048;
+/// Events in one transaction: many, for what they share is written once.
+const BATCH: usize = 4_096;
+/// After failures there are fewer, down to this: a slow database takes few in the time that a call to it has.
+const SMALL_BATCH: usize = 64;
 /// How often the last uses of tokens are written.
 const TOKEN_USE: Duration = Duration::from_secs(10);
 
@@ -35,7 +36,7 @@ enum DeliveryError {
 
 /// Ends when told to finish, after a last delivery, or when the vault is gone.
 pub(crate) async fn run(journal: Arc<Journal>, sink: Sink, mut finishing: watch::Receiver<bool>) {
-    let mut pause = PAUSE;
+    let (mut pause, mut batch) = (PAUSE, BATCH);
     let mut failing = false;
     let mut tokens_noted = Instant::now();
     loop {
@@ -44,17 +45,17 @@ pub(crate) async fn run(journal: Arc<Journal>, sink: Sink, mut finishing: watch:
             return;
         }
         let last = *finishing.borrow_and_update();
-        let delivered = deliver_all(&journal, &sink).await;
+        let delivered = deliver_all(&journal, batch, &sink).await;
         sink.metrics.journal_bytes.set(journal.bytes() as i64);
         if let Err(error) = &delivered
             && !failing
         {
             tracing::error!(error = with_causes(error), "events wait in the journal");
         }
-        pause = if delivered.is_ok() {
-            PAUSE
+        (pause, batch) = if delivered.is_ok() {
+            (PAUSE, BATCH)
         } else {
-            (pause * 2).min(LONG_PAUSE)
+            ((pause * 2).min(LONG_PAUSE), (batch / 2).max(SMALL_BATCH))
         };
         if failing && delivered.is_ok() {
             tracing::info!("the events that waited in the journal are delivered");
@@ -70,28 +71,28 @@ pub(crate) async fn run(journal: Arc<Journal>, sink: Sink, mut finishing: watch:
     }
 }
 
-async fn deliver_all(journal: &Journal, sink: &Sink) -> Result<(), DeliveryError> {
+async fn deliver_all(journal: &Journal, batch: usize, sink: &Sink) -> Result<(), DeliveryError> {
     while let Some(segment) = journal.front()? {
-        deliver(&segment, sink).await?;
+        deliver(&segment, batch, sink).await?;
         journal.delivered(&segment)?;
     }
     Ok(())
 }
 
-async fn deliver(segment: &Segment, sink: &Sink) -> Result<(), DeliveryError> {
+async fn deliver(segment: &Segment, batch: usize, sink: &Sink) -> Result<(), DeliveryError> {
     if let Some(events) = segment.in_memory() {
-        for batch in events.chunks(BATCH) {
+        for batch in events.chunks(batch) {
             store(batch, sink).await?;
         }
         return Ok(());
     }
     let mut reader = segment.read()?;
     loop {
-        let batch = reader.next(BATCH)?;
-        if batch.is_empty() {
+        let events = reader.next(batch)?;
+        if events.is_empty() {
             break;
         }
-        store(&batch, sink).await?;
+        store(&events, sink).await?;
     }
     if reader.unreadable > 0 {
         sink.metrics.usage_events.unreadable.inc_by(reader.unreadable);

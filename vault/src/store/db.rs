@@ -1,4 +1,4 @@
-//! The one place that knows SQLite from Postgres while calls are served.
+//! Knows SQLite from Postgres while calls are served; besides, only the texts of insertions differ.
 //!
 //! SQLite has one writer at a time, so its writers queue for a pool of one connection instead of running into
 //! each other's locks; readers have connections of their own. Every wait has an end: a database that hangs
@@ -189,8 +189,8 @@ impl Db {
                         .acquire_timeout(ACQUIRE_TIME)
                         .connect_lazy_with(options)
                 };
-                // Below zero: KiB. A batch of usage events touches a page of the index for almost each user, and
-                // each page that two transactions share is copied to the database once, if both precede the copying.
+                // Usage events touch a page of their index for almost each user: the writer has room for these (in
+                // KiB where below zero), and copies them from the log to the database once for several batches.
                 let writing = options
                     .clone()
                     .pragma("cache_size", "-4096")

@@ -37,7 +37,7 @@ impl Insertion {
         }
     }
 
-    /// The events in groups, each with the statement that takes it.
+    /// The rows in groups, each with the statement that takes it.
     pub fn groups<'a, T>(
         &'static self,
         link: &Link<'_>,

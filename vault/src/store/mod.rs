@@ -1,5 +1,5 @@
 //! The tables, one file each: short methods with one literal statement, the same text for both databases.
-//! What differs between them is in [`db`] and [`schema`].
+//! What differs between them is in [`db`], [`insert`] and [`schema`].
 
 pub(crate) mod audit;
 pub(crate) mod credentials;
