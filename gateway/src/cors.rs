@@ -8,12 +8,12 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderValue, Method};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::http::RequestHeader;
 use policies::descriptor::Origin;
 
 use crate::StartError;
-use crate::respond::{Reply, put};
+use crate::respond::Reply;
 
 #[derive(Debug)]
 pub enum Cors {
@@ -55,11 +55,10 @@ impl Cors {
 }
 
 impl Admitted {
-    pub fn put(&self, head: &mut ResponseHeader) {
-        put(head, ACCESS_CONTROL_ALLOW_ORIGIN, self.0.clone());
-        put(head, ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-        let varies = head.append_header(VARY, HeaderValue::from_static("origin"));
-        debug_assert!(varies.is_ok(), "appending a parsed header");
+    pub fn put(&self, headers: &mut HeaderMap) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.0.clone());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+        headers.append(VARY, HeaderValue::from_static("origin"));
     }
 }
 
@@ -74,16 +73,13 @@ pub fn is_preflight(head: &RequestHeader) -> bool {
 pub fn preflight(head: &RequestHeader) -> Reply {
     let mut reply = Reply::new(204, "", "");
     // A 204 has no length.
-    reply.head.remove_header(&http::header::CONTENT_LENGTH);
+    reply.headers.remove(http::header::CONTENT_LENGTH);
     let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-    put(&mut reply.head, ACCESS_CONTROL_ALLOW_METHODS, methods);
+    reply.headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
     if let Some(asked) = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-        put(&mut reply.head, ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        reply.headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
     }
-    put(
-        &mut reply.head,
-        ACCESS_CONTROL_MAX_AGE,
-        HeaderValue::from_static("600"),
-    );
+    let max_age = HeaderValue::from_static("600");
+    reply.headers.insert(ACCESS_CONTROL_MAX_AGE, max_age);
     reply
 }

@@ -93,7 +93,7 @@ impl Gateway {
         let admitted = self.cors.read().admit(head);
         let mut marks = Marks::new(call.id, admitted);
         if let Some(mut ours) = self.own_answer(head, draining).await {
-            marks.put(&mut ours.head);
+            marks.put(&mut ours.headers);
             let bodiless = is_bodiless(&session.req_header().method);
             return self.say(session, ours, bodiless).await;
         }
@@ -169,7 +169,7 @@ impl Gateway {
         marks: &Marks,
     ) -> After {
         let mut reply = Reply::refusal(refusal, seen.dialect, seen.operation, &self.limits.public_url);
-        marks.put(&mut reply.head);
+        marks.put(&mut reply.headers);
         let bodiless = is_bodiless(&session.req_header().method);
         self.say(session, reply, bodiless).await
     }
@@ -189,7 +189,7 @@ impl Gateway {
         let seen = Seen::nothing(Dialect::Plain);
         refused(&self.vault, &self.meters, &self.strangers, &call, &seen, &refusal);
         let mut reply = Reply::refusal(&refusal, seen.dialect, None, &self.limits.public_url);
-        Marks::new(call.id, None).put(&mut reply.head);
+        Marks::new(call.id, None).put(&mut reply.headers);
         session.set_keepalive(None);
         // The caller may be gone, which changes nothing.
         reply.send(session, false).await.ok();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora::BError;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -14,11 +14,11 @@ use policies::vocabulary::{Code, CredentialSource, Dialect, Operation, ProviderI
 
 use crate::cors::Admitted;
 
-pub const REQUEST_ID: &str = "x-voxgate-request-id";
-pub const PROVIDER: &str = "x-voxgate-provider";
-pub const CREDENTIAL: &str = "x-voxgate-credential";
-pub const ERROR: &str = "x-voxgate-error";
-pub const SETUP_URL: &str = "x-voxgate-setup-url";
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-voxgate-request-id");
+pub const PROVIDER: HeaderName = HeaderName::from_static("x-voxgate-provider");
+pub const CREDENTIAL: HeaderName = HeaderName::from_static("x-voxgate-credential");
+pub const ERROR: HeaderName = HeaderName::from_static("x-voxgate-error");
+pub const SETUP_URL: HeaderName = HeaderName::from_static("x-voxgate-setup-url");
 
 /// The headers of ours on the answer to one request.
 pub struct Marks {
@@ -46,22 +46,26 @@ impl Marks {
         self.credential = credential;
     }
 
-    pub fn put(&self, head: &mut ResponseHeader) {
-        put(head, HeaderName::from_static(REQUEST_ID), self.request_id.clone());
+    pub fn put(&self, headers: &mut HeaderMap) {
+        headers.insert(REQUEST_ID, self.request_id.clone());
         if let Some(provider) = &self.provider {
-            put(head, HeaderName::from_static(PROVIDER), provider.clone());
+            headers.insert(PROVIDER, provider.clone());
         }
         if let Some(source) = self.credential {
-            put(
-                head,
-                HeaderName::from_static(CREDENTIAL),
-                HeaderValue::from_static(source.as_str()),
-            );
+            headers.insert(CREDENTIAL, HeaderValue::from_static(source.as_str()));
         }
         if let Some(cors) = &self.cors {
-            cors.put(head);
+            cors.put(headers);
         }
     }
+}
+
+/// A head made of parsed headers as they are. Through [`ResponseHeader`] each name would be copied and parsed anew.
+pub fn head(status: StatusCode, headers: HeaderMap) -> Box<ResponseHeader> {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = headers;
+    Box::new(ResponseHeader::from(parts))
 }
 
 /// Sets a header whose name is known to be fine, which is the only thing that could fail.
@@ -78,15 +82,11 @@ pub fn mark_error(
     operation: Operation,
     public_url: &str,
 ) {
-    put(
-        head,
-        HeaderName::from_static(ERROR),
-        HeaderValue::from_static(code.as_str()),
-    );
+    put(head, ERROR, HeaderValue::from_static(code.as_str()));
     if let Some(url) = setup_url(code, Some(provider), Some(operation), public_url)
         && let Ok(url) = HeaderValue::from_str(&url)
     {
-        put(head, HeaderName::from_static(SETUP_URL), url);
+        put(head, SETUP_URL, url);
     }
 }
 
@@ -106,20 +106,24 @@ fn setup_url(
 
 /// A whole answer of ours.
 pub struct Reply {
-    pub head: Box<ResponseHeader>,
-    pub body: Bytes,
+    status: u16,
+    pub headers: HeaderMap,
+    body: Bytes,
 }
 
 impl Reply {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        let head = ResponseHeader::build_no_case(status, Some(10)).expect("our codes have valid statuses");
-        let mut head = Box::new(head);
+        let mut headers = HeaderMap::with_capacity(10);
         if !body.is_empty() {
-            put(&mut head, CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        put(&mut head, CONTENT_LENGTH, HeaderValue::from(body.len()));
-        Self { head, body }
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     pub fn refusal(
@@ -132,23 +136,23 @@ impl Reply {
         let url = setup_url(code, refusal.provider.as_ref(), operation, public_url);
         let (content_type, body) = error_body(dialect, code, &refusal.message, refusal.param, url.as_deref());
         let mut reply = Self::new(code.status(), content_type, body);
-        put(
-            &mut reply.head,
-            HeaderName::from_static(ERROR),
-            HeaderValue::from_static(code.as_str()),
-        );
+        reply
+            .headers
+            .insert(ERROR, HeaderValue::from_static(code.as_str()));
         if let Some(url) = url.and_then(|url| HeaderValue::from_str(&url).ok()) {
-            put(&mut reply.head, HeaderName::from_static(SETUP_URL), url);
+            reply.headers.insert(SETUP_URL, url);
         }
         if let Some(seconds) = refusal.retry_after {
-            put(&mut reply.head, RETRY_AFTER, HeaderValue::from(seconds));
+            reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         reply
     }
 
     /// Writes it all, the body left out where the method has none.
     pub async fn send(self, session: &mut ServerSession, bodiless: bool) -> Result<(), BError> {
-        session.write_response_header(self.head).await?;
+        let status = StatusCode::from_u16(self.status).expect("our codes have valid statuses");
+        let head = head(status, self.headers);
+        session.write_response_header(head).await?;
         let body = if bodiless { Bytes::new() } else { self.body };
         session.write_response_body(body, true).await
     }

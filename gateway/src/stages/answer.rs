@@ -157,14 +157,8 @@ pub fn passed_head(
     marks: &Marks,
     request: &RequestHeader,
 ) -> Result<Box<ResponseHeader>, Fault> {
-    let garbled = |error: pingora::BError| Fault::Garbled(error.to_string());
-    let room = Some(answer.headers.len() + 6);
-    let mut head = Box::new(ResponseHeader::build_no_case(answer.status, room).map_err(garbled)?);
+    let mut headers = HeaderMap::with_capacity(answer.headers.len() + 6);
     let secret = &grant.credential().secret;
-    let reason = answer
-        .get_reason_phrase()
-        .filter(|reason| !secret.is_in(reason.as_bytes()));
-    head.set_reason_phrase(reason).map_err(garbled)?;
     let nominated = Nominated::by(&answer.headers);
     for (name, value) in &answer.headers {
         if stays_behind(name) || nominated.contains(name) || secret.is_in(value.as_bytes()) {
@@ -176,15 +170,21 @@ pub fn passed_head(
             AnswerHeader::Drop => continue,
             AnswerHeader::Refuse => return Err(Fault::LeadsAway),
         };
-        head.append_header(name.clone(), value).map_err(garbled)?;
+        headers.append(name, value);
     }
     if request.version == Version::HTTP_11 && has_body(answer.status, &request.method) {
-        let measured = head.headers.contains_key(header::CONTENT_LENGTH);
+        let measured = headers.contains_key(header::CONTENT_LENGTH);
         if !measured {
-            respond::put(&mut head, TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
     }
-    marks.put(&mut head);
+    marks.put(&mut headers);
+    let reason = answer
+        .get_reason_phrase()
+        .filter(|reason| !secret.is_in(reason.as_bytes()));
+    let mut head = respond::head(answer.status, headers);
+    head.set_reason_phrase(reason)
+        .map_err(|error| Fault::Garbled(error.to_string()))?;
     Ok(head)
 }
 
