@@ -18,6 +18,7 @@ use prometheus::{
     Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
+use uuid::Uuid;
 
 const REQUEST_SECONDS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
@@ -131,7 +132,7 @@ impl Meters {
         }
         tracing::info!(
             target: "call",
-            request_id = %event.request_id,
+            request_id = text_of(event.request_id, &mut Uuid::encode_buffer()),
             user = event.user.as_str(),
             provider = event.provider.as_str(),
             operation = event.operation.as_str(),
@@ -163,7 +164,7 @@ impl Meters {
             .inc();
         tracing::info!(
             target: "call",
-            request_id = %refused.request_id,
+            request_id = text_of(refused.request_id, &mut Uuid::encode_buffer()),
             user = refused.user.map(UserId::as_str),
             provider = refused.provider.map(ProviderId::as_str),
             operation = refused.operation.map(Operation::as_str),
@@ -310,6 +311,11 @@ impl Families {
 
 fn register(registry: &Registry, collector: &(impl Collector + Clone + 'static)) -> prometheus::Result<()> {
     registry.register(Box::new(collector.clone()))
+}
+
+/// A string field is taken as it is; one to be displayed goes through a formatter and a copy.
+fn text_of(id: RequestId, room: &mut [u8]) -> &str {
+    id.hyphenated().encode_lower(room)
 }
 
 fn shown(path: &str) -> &str {
