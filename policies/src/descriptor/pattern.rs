@@ -68,6 +68,9 @@ impl PathPattern {
 
     /// Whether the decoded path is of this pattern; calls `found` with each hole's name and content.
     pub fn matches<'p>(&'p self, path: &'p str, mut found: impl FnMut(&'p str, &'p str)) -> bool {
+        if !path.starts_with(self.start.as_str()) || !path.ends_with(self.end.as_str()) {
+            return false;
+        }
         let Some(rest) = path.strip_prefix('/') else {
             return false;
         };
