@@ -131,3 +131,42 @@ impl GetSocketDigest for Gathered {
 }
 
 impl Peek for Gathered {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn a_head_and_a_body_leave_together_once_an_answer_is_waited_for() {
+        let (ours, mut provider) = duplex(1024);
+        let mut gathered = Gathered::new(Box::new(ours));
+        for part in [b"head", b"body"] {
+            gathered.write_all(part).await.unwrap();
+            gathered.flush().await.unwrap();
+        }
+        let mut received = [0; 16];
+        assert!(timeout(MOMENT, provider.read(&mut received)).await.is_err());
+        assert!(timeout(MOMENT, gathered.read_u8()).await.is_err());
+        let length = provider.read(&mut received).await.unwrap();
+        assert_eq!(&received[..length], b"headbody");
+    }
+
+    #[tokio::test]
+    async fn what_a_provider_said_before_it_closed_is_read_and_then_that_it_is_gone() {
+        let (ours, mut provider) = duplex(1024);
+        let mut gathered = Gathered::new(Box::new(ours));
+        provider.write_all(b"no").await.unwrap();
+        drop(provider);
+        gathered.write_all(b"head").await.unwrap();
+        let mut said = Vec::new();
+        gathered.read_to_end(&mut said).await.unwrap();
+        assert_eq!(said, b"no");
+    }
+}
