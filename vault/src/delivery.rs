@@ -16,11 +16,11 @@ use crate::segment::Segment;
 use crate::store::db::within;
 use crate::store::{audit, tokens, usage};
 
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause after failures; they double from [`PAUSE`] up to it.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 /// Events in one transaction: many, for what they share is written once.
-const BATCH: usize = 4_096;
+const BATCH: usize = 1_024;
 /// After failures there are fewer, down to this: a slow database takes few in the time that a call to it has.
 const SMALL_BATCH: usize = 64;
 /// How often the last uses of tokens are written.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use policies::vocabulary::RecordEvent;
 
 /// How many events are kept in memory beside the disk: more than come between two deliveries.
-const IN_MEMORY: usize = 16_384;
+const IN_MEMORY: usize = 8_192;
 /// How many are held in memory when the disk refuses them.
 const HELD: usize = 32_768;
 

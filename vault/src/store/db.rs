@@ -193,7 +193,7 @@ impl Db {
                 // KiB where below zero), and copies them from the log to the database once for several batches.
                 let writing = options
                     .clone()
-                    .pragma("cache_size", "-4096")
+                    .pragma("cache_size", "-2048")
                     .pragma("wal_autocheckpoint", "4000");
                 let reading = options.clone().pragma("cache_size", "-512");
                 Db::Sqlite {
