@@ -34,82 +34,88 @@ const SELECTIONS: u64 = 100_000;
 /// How soon changes made on other nodes and by commands are noticed.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
-pub(crate) async fn for_serving(
-    settings: VaultSettings,
-    providers: Arc<Providers>,
-    system: Vec<SystemKey>,
-) -> Result<Vault, OpenError> {
-    let base = base(&settings).await?;
-    let sink = Sink {
-        db: base.db.clone(),
-        metrics: base.metrics.clone(),
-        used_tokens: Arc::new(Mutex::new(HashMap::new())),
-    };
-    let recorder = Recorder::start(&settings.journal, settings.journal_max_bytes, sink)?;
-    let vault = assemble(settings, base, Some(recorder), providers, system);
-    vault.0.runtime.spawn(look_for_changes(Arc::downgrade(&vault.0)));
-    Ok(vault)
-}
-
-pub(crate) async fn for_command(
-    settings: VaultSettings,
-    providers: Arc<Providers>,
-    system: Vec<SystemKey>,
-) -> Result<Vault, OpenError> {
-    let base = base(&settings).await?;
-    Ok(assemble(settings, base, None, providers, system))
-}
-
-/// Looks without changing anything.
-pub(crate) async fn to_check(
-    settings: VaultSettings,
-    providers: Arc<Providers>,
-    system: Vec<SystemKey>,
-) -> Result<Checkable, OpenError> {
-    let place = Place::parse(&settings.url)?;
-    let keyring = KeyringFile::load(&settings.master_key_file)?;
-    let mut connection = place.connect().await?;
-    let state = schema::read(&mut connection, &place).await?;
-    refuse_newer(state, &place)?;
-    if state != Schema::Empty {
-        verify(connection.link(), keyring.as_ref(), &settings.master_key_file).await?;
+impl Vault {
+    /// Opens for serving: with the recorder, and with an eye on changes that others make.
+    pub async fn open(
+        settings: VaultSettings,
+        providers: Arc<Providers>,
+        system: Vec<SystemKey>,
+    ) -> Result<Vault, OpenError> {
+        let base = base(&settings).await?;
+        let sink = Sink {
+            db: base.db.clone(),
+            metrics: base.metrics.clone(),
+            used_tokens: Arc::new(Mutex::new(HashMap::new())),
+        };
+        let recorder = Recorder::start(&settings.journal, settings.journal_max_bytes, sink)?;
+        let vault = assemble(settings, base, Some(recorder), providers, system);
+        vault.0.runtime.spawn(look_for_changes(Arc::downgrade(&vault.0)));
+        Ok(vault)
     }
-    close(connection, &place).await?;
-    let Some(keyring) = keyring.filter(|_| state != Schema::Empty) else {
-        return Ok(Checkable::Nothing);
-    };
-    match state.pending() {
-        0 => {}
-        pending if settings.migrate => return Ok(Checkable::Pending(pending)),
-        pending => {
-            return Err(OpenError::MigrationsPending {
-                database: place.name(),
-                pending,
-            });
+
+    /// Opens for a command: without the recorder, so that a server may run beside it. [`record`](Vault::record)
+    /// then drops and counts.
+    pub async fn open_for_command(
+        settings: VaultSettings,
+        providers: Arc<Providers>,
+        system: Vec<SystemKey>,
+    ) -> Result<Vault, OpenError> {
+        let base = base(&settings).await?;
+        Ok(assemble(settings, base, None, providers, system))
+    }
+
+    /// Opens for [`check`](Vault::check), changing nothing: no migration is applied, no key file made.
+    pub async fn open_to_check(
+        settings: VaultSettings,
+        providers: Arc<Providers>,
+        system: Vec<SystemKey>,
+    ) -> Result<Checkable, OpenError> {
+        let place = Place::parse(&settings.url)?;
+        let keyring = KeyringFile::load(&settings.master_key_file)?;
+        let mut connection = place.connect().await?;
+        let state = schema::read(&mut connection, &place).await?;
+        refuse_newer(state, &place)?;
+        if state != Schema::Empty {
+            verify(connection.link(), keyring.as_ref(), &settings.master_key_file).await?;
         }
+        close(connection, &place).await?;
+        let Some(keyring) = keyring.filter(|_| state != Schema::Empty) else {
+            return Ok(Checkable::Nothing);
+        };
+        match state.pending() {
+            0 => {}
+            pending if settings.migrate => return Ok(Checkable::Pending(pending)),
+            pending => {
+                return Err(OpenError::MigrationsPending {
+                    database: place.name(),
+                    pending,
+                });
+            }
+        }
+        let db = Db::open(&place, settings.max_connections);
+        let revision = first_revision(&db).await?;
+        let base = Base {
+            db: Arc::new(db),
+            keyring,
+            metrics: Arc::new(Metrics::new()),
+            revision,
+        };
+        Ok(Checkable::Vault(assemble(
+            settings, base, None, providers, system,
+        )))
     }
-    let db = Db::open(&place, settings.max_connections);
-    let revision = first_revision(&db).await?;
-    let base = Base {
-        db: Arc::new(db),
-        keyring,
-        metrics: Arc::new(Metrics::new()),
-        revision,
-    };
-    Ok(Checkable::Vault(assemble(
-        settings, base, None, providers, system,
-    )))
-}
 
-pub(crate) async fn migrate(url: &str) -> Result<usize, OpenError> {
-    let place = Place::parse(url)?;
-    let _lock = prepare(&place).await?;
-    let mut connection = place.connect().await?;
-    let before = schema::read(&mut connection, &place).await?;
-    refuse_newer(before, &place)?;
-    schema::migrate(&mut connection, &place).await?;
-    close(connection, &place).await?;
-    Ok(before.pending())
+    /// Applies the migrations that are missing; returns how many.
+    pub async fn migrate(url: &str) -> Result<usize, OpenError> {
+        let place = Place::parse(url)?;
+        let _lock = prepare(&place).await?;
+        let mut connection = place.connect().await?;
+        let before = schema::read(&mut connection, &place).await?;
+        refuse_newer(before, &place)?;
+        schema::migrate(&mut connection, &place).await?;
+        close(connection, &place).await?;
+        Ok(before.pending())
+    }
 }
 
 /// What stands once the database and the key file are known to belong together.

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::cache::{Cache, CacheKey, Generations, Shard};
 use crate::clock::{Clock, SystemChance, to_microseconds};
-use crate::credential::{Credential, SystemKey};
-use crate::error::{During, OpenError, VaultError};
+use crate::credential::Credential;
+use crate::error::{During, VaultError};
 use crate::key_file::KeyringFile;
 use crate::opening;
 use crate::recorder::Recorder;
@@ -131,39 +131,6 @@ impl Drop for Voids {
 }
 
 impl Vault {
-    /// Opens for serving: with the recorder, and with an eye on changes that others make.
-    pub async fn open(
-        settings: VaultSettings,
-        providers: Arc<Providers>,
-        system: Vec<SystemKey>,
-    ) -> Result<Vault, OpenError> {
-        opening::for_serving(settings, providers, system).await
-    }
-
-    /// Opens for a command: without the recorder, so that a server may run beside it. [`record`](Vault::record)
-    /// then drops and counts.
-    pub async fn open_for_command(
-        settings: VaultSettings,
-        providers: Arc<Providers>,
-        system: Vec<SystemKey>,
-    ) -> Result<Vault, OpenError> {
-        opening::for_command(settings, providers, system).await
-    }
-
-    /// Opens for [`check`](Vault::check), changing nothing: no migration is applied, no key file made.
-    pub async fn open_to_check(
-        settings: VaultSettings,
-        providers: Arc<Providers>,
-        system: Vec<SystemKey>,
-    ) -> Result<Checkable, OpenError> {
-        opening::to_check(settings, providers, system).await
-    }
-
-    /// Applies the migrations that are missing; returns how many.
-    pub async fn migrate(url: &str) -> Result<usize, OpenError> {
-        opening::migrate(url).await
-    }
-
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
