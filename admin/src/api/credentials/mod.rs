@@ -7,12 +7,14 @@ pub mod quota;
 pub mod read;
 pub mod validate;
 
+use axum::Json;
 use chrono::{DateTime, Utc};
 use policies::descriptor::{Provider, Settings};
-use policies::vocabulary::{Code, CredentialStatus, ProviderId};
+use policies::vocabulary::{Actor, Code, CredentialStatus, Owner, ProviderId};
 use serde::Serialize;
 use vault::CredentialRow;
 
+use crate::Admin;
 use crate::problem::Problem;
 
 /// A credential as its owner sees it: everything but the key.
@@ -46,6 +48,17 @@ impl From<CredentialRow> for Shown {
             updated_at: row.updated_at,
         }
     }
+}
+
+/// The credential as it stands, from the database.
+async fn stored(
+    admin: &Admin,
+    actor: &Actor,
+    owner: &Owner,
+    provider: &Provider,
+) -> Result<Json<Shown>, Problem> {
+    let row = admin.vault.read_credential(actor, owner, &provider.id).await?;
+    Ok(Json(row.ok_or_else(|| none_stored(provider))?.into()))
 }
 
 fn none_stored(provider: &Provider) -> Problem {

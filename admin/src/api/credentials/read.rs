@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{Shown, none_stored};
+use super::{Shown, stored};
 use crate::Admin;
 use crate::caller::Proven;
 use crate::params::Params;
@@ -20,9 +20,5 @@ pub async fn handle(
     let provider = admin.provider(&provider)?;
     let owner = proven.reads(&mut params)?;
     params.finish()?;
-    let row = admin
-        .vault
-        .read_credential(&proven.actor, &owner, &provider.id)
-        .await?;
-    Ok(Json(row.ok_or_else(|| none_stored(provider))?.into()))
+    stored(&admin, &proven.actor, &owner, provider).await
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{Shown, none_stored};
+use super::{Shown, none_stored, stored};
 use crate::Admin;
 use crate::caller::Proven;
 use crate::effective;
@@ -36,13 +36,7 @@ pub async fn handle(
     // Replaced or deleted while the provider was asked: the verdict is about a key that is gone.
     match row {
         Some(row) => Ok(Json(row.into())),
-        None => {
-            let row = admin
-                .vault
-                .read_credential(&proven.actor, &owner, &provider.id)
-                .await?;
-            Ok(Json(row.ok_or_else(|| none_stored(provider))?.into()))
-        }
+        None => stored(&admin, &proven.actor, &owner, provider).await,
     }
 }
 
