@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use policies::rewrite::marks::{ERROR, REQUEST_ID, SETUP_URL};
 use policies::vocabulary::{Code, RequestId, UserId};
 use uuid::Uuid;
 
@@ -20,10 +21,6 @@ use crate::telemetry::Answered;
 
 /// Every call is answered within this time: the 10 seconds that people are promised, less the way back.
 const ANSWER_WITHIN: Duration = Duration::from_millis(9_500);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-voxgate-request-id");
-const ERROR: HeaderName = HeaderName::from_static("x-voxgate-error");
-const SETUP_URL: HeaderName = HeaderName::from_static("x-voxgate-setup-url");
 
 /// On each answer. The few pages here hold neither scripts nor styles, so nothing at all may load.
 const FIXED_HEADERS: [(HeaderName, &str); 5] = [

@@ -10,15 +10,10 @@ use pingora::BError;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use policies::rewrite::error_body;
+use policies::rewrite::marks::{CREDENTIAL, ERROR, PROVIDER, REQUEST_ID, SETUP_URL};
 use policies::vocabulary::{Code, CredentialSource, Dialect, Operation, ProviderId, Refusal, RequestId};
 
 use crate::cors::Admitted;
-
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-voxgate-request-id");
-pub const PROVIDER: HeaderName = HeaderName::from_static("x-voxgate-provider");
-pub const CREDENTIAL: HeaderName = HeaderName::from_static("x-voxgate-credential");
-pub const ERROR: HeaderName = HeaderName::from_static("x-voxgate-error");
-pub const SETUP_URL: HeaderName = HeaderName::from_static("x-voxgate-setup-url");
 
 /// The headers of ours on the answer to one request.
 pub struct Marks {

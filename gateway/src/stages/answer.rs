@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use policies::rewrite::marks::is_mark;
 use policies::rewrite::{Nominated, is_of_one_hop};
 use policies::rules::{self, AnswerHeader};
 use policies::vocabulary::{Actor, Code, CredentialStatus, Operation, Verdict};
@@ -210,6 +211,6 @@ fn has_body(status: StatusCode, method: &Method) -> bool {
 fn stays_behind(name: &HeaderName) -> bool {
     is_of_one_hop(name)
         || matches!(name.as_str(), "trailer" | "alt-svc")
-        || name.as_str().starts_with("x-voxgate-")
+        || is_mark(name)
         || name.as_str().starts_with("access-control-")
 }

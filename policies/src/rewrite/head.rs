@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::hop::{Nominated, is_of_one_hop};
+use super::marks::is_mark;
 use crate::descriptor::{KeyPlace, KeyPlacement, Origin, Provider};
 use crate::places::{self, SUBPROTOCOL};
 
@@ -160,10 +161,9 @@ fn is_ours_to_say(name: &HeaderName) -> bool {
 
 /// What tells a provider who the caller is or which way the call took, and what only Voxgate may say.
 fn is_about_the_way(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    matches!(name, "forwarded" | "via" | "x-real-ip")
-        || name.starts_with("x-forwarded-")
-        || name.starts_with("x-voxgate-")
+    matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")
+        || name.as_str().starts_with("x-forwarded-")
+        || is_mark(name)
 }
 
 /// The subprotocols that are the provider's business; nothing when none is left.

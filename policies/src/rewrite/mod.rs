@@ -4,6 +4,7 @@ mod ask;
 mod error_body;
 mod head;
 mod hop;
+pub mod marks;
 mod read;
 
 pub use ask::{Question, UpstreamCall, ask};
