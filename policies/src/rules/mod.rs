@@ -11,6 +11,7 @@ mod recognise;
 mod retry;
 mod route;
 mod tokens;
+mod unified;
 mod verdict;
 
 pub use answer_headers::{AnswerHeader, leads_away};
@@ -20,4 +21,5 @@ pub use recognise::{Inbound, recognise};
 pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
+pub use unified::{Asked, UnifiedInbound, recognise_unified, said_by, translated, worth_another};
 pub use verdict::{code_of, explain, judge, stops_everything};

@@ -7,10 +7,10 @@ use policies::vocabulary::{Actor, AuditAction, AuditEvent, Operation, Owner};
 
 use crate::cache::CacheKey;
 use crate::error::{During, VaultError};
-use crate::selection::Selection;
 use crate::store::db::within;
 use crate::store::selections;
 use crate::vault::{SelectionKey, Vault};
+use policies::vocabulary::Selection;
 
 impl Vault {
     /// From memory only. `Some(None)`: known to be absent.

@@ -1,5 +1,5 @@
 use policies::vocabulary::Operation;
-use vault::{Choice, Selection};
+use policies::vocabulary::{Choice, Selection};
 
 use crate::harness::*;
 use crate::on_both;

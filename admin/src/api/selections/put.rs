@@ -10,8 +10,8 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use policies::descriptor::Providers;
 use policies::vocabulary::Operation;
+use policies::vocabulary::{Choice, Selection};
 use serde::Deserialize;
-use vault::{Choice, Selection};
 
 use super::operation;
 use crate::Admin;

@@ -1,0 +1,1 @@
+//! The templates of descriptors: minijinja, with every hole escaped for where it stands.
