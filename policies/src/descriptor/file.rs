@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::errors::{DescriptorErrors, Findings};
 use super::provider::{Model, Provider, RequestShape, Voice};
+use super::unified::file::{FileSpeech, FileTranscription};
 use super::{lint, parse};
 use crate::vocabulary::{Dialect, Operation, Verdict};
 
@@ -36,12 +37,16 @@ pub(super) struct File {
     pub verdicts: Vec<FileVerdict>,
     #[serde(default)]
     pub retry: FileRetry,
+    #[serde(default)]
+    pub messages: Vec<String>,
     pub probes: Vec<FileCall>,
     #[serde(default)]
     pub models: FileModels,
     #[serde(default)]
     pub voices: FileVoices,
     pub quota: Option<FileQuota>,
+    pub speech: Option<FileSpeech>,
+    pub transcription: Option<FileTranscription>,
     #[serde(default)]
     pub prices: Vec<FilePrice>,
     pub timeouts: FileTimeouts,

@@ -14,11 +14,25 @@ use super::pattern::PathPattern;
 use super::pointer::{Glob, Pointer};
 use super::provider::*;
 use super::settings::{LONGEST_LABEL, Setting, Shape, Template};
+use super::unified::TranscriptionSource;
+use super::unified::parse::{Reader, head_comes_first};
 use crate::vocabulary::ProviderId;
 
 pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provider> {
     let meters = meters(file.meters, findings);
+    let mut unified = Reader::new(findings);
+    let speech = file.speech.and_then(|file| unified.speech(file));
+    let transcription = file.transcription.and_then(|file| unified.transcription(file));
+    let texts = unified.done();
+    let transcription = transcription.map(|source| TranscriptionSource {
+        head_comes_first: head_comes_first(&source, &texts),
+        ..source
+    });
     Some(Provider {
+        speech,
+        transcription,
+        texts,
+        messages: pointers(&file.messages, "messages", findings),
         settings: file.settings.into_iter().map(setting).collect(),
         hosts: file
             .hosts
@@ -146,22 +160,22 @@ fn key(file: FileKey, findings: &mut Findings<'_>) -> Option<KeyPlacement> {
     })
 }
 
-fn header(name: &str, key: &str, findings: &mut Findings<'_>) -> Option<HeaderName> {
+pub(super) fn header(name: &str, key: &str, findings: &mut Findings<'_>) -> Option<HeaderName> {
     findings.take(key, HeaderName::from_bytes(name.as_bytes()))
 }
 
-fn pointer(text: &str, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
+pub(super) fn pointer(text: &str, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
     findings.take(key, Pointer::parse(text))
 }
 
-fn pointers(texts: &[String], key: &str, findings: &mut Findings<'_>) -> Vec<Pointer> {
+pub(super) fn pointers(texts: &[String], key: &str, findings: &mut Findings<'_>) -> Vec<Pointer> {
     texts
         .iter()
         .filter_map(|text| pointer(text, key, findings))
         .collect()
 }
 
-fn optional(text: &Option<String>, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
+pub(super) fn optional(text: &Option<String>, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
     text.as_ref().and_then(|text| pointer(text, key, findings))
 }
 

@@ -12,6 +12,8 @@ use super::origin::Origin;
 use super::pattern::PathPattern;
 use super::pointer::{Glob, Pointer};
 use super::settings::{Setting, Template};
+use super::text::Texts;
+use super::unified::{SpeechSource, TranscriptionSource};
 use crate::vocabulary::{Dialect, Operation, ProviderId, Verdict};
 
 /// Everything known about one provider, parsed and checked.
@@ -35,11 +37,18 @@ pub struct Provider {
     /// First match decides.
     pub verdicts: Vec<VerdictRule>,
     pub retry: RetryHints,
+    /// Where a refusal says in words what is wrong with the request.
+    pub messages: Vec<Pointer>,
     /// Free calls that tell whether a key is real, the best one first.
     pub probes: Vec<Call>,
     pub models: ModelSource,
     pub voices: VoiceSource,
     pub quota: Option<QuotaSource>,
+    /// How `/v1` has it speak and transcribe; `None`: not at all.
+    pub speech: Option<SpeechSource>,
+    pub transcription: Option<TranscriptionSource>,
+    /// The templates of both.
+    pub texts: Texts,
     /// Answer headers that hold the provider's own id of the request.
     pub request_id_headers: Vec<HeaderName>,
     pub prices: Vec<Price>,

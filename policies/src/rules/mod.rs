@@ -18,6 +18,7 @@ pub use answer_headers::{AnswerHeader, leads_away};
 pub use cost::estimate;
 pub use payers::payers;
 pub use recognise::{Inbound, recognise};
+pub(crate) use retry::duration;
 pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;

@@ -5,6 +5,7 @@
 //! Its answer comes back through an [`AudioReader`], or as one [`Transcript`] from which every format is rendered.
 
 mod answer;
+mod call;
 mod choice;
 mod events;
 mod models;
@@ -12,7 +13,6 @@ mod render;
 mod request;
 mod sentences;
 mod speech;
-mod template;
 mod transcript;
 mod transcription;
 

@@ -1,1 +1,0 @@
-//! The templates of descriptors: minijinja, with every hole escaped for where it stands.
