@@ -6,6 +6,8 @@
 mod container;
 mod encode;
 mod excerpt;
+mod frames;
+mod walk;
 mod wav;
 
 pub use container::{Container, ENOUGH, recognise};
@@ -19,4 +21,10 @@ pub use wav::WavReader;
 pub struct AudioError {
     pub doing: &'static str,
     pub reason: String,
+}
+
+impl AudioError {
+    fn new(doing: &'static str, reason: String) -> Self {
+        Self { doing, reason }
+    }
 }
