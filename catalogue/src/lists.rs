@@ -14,10 +14,8 @@ use policies::vocabulary::{Actor, Code, CredentialId, CredentialStatus, Provider
 use tokio::time::Instant;
 use vault::{Credential, Secret};
 
-use crate::Admin;
-use crate::ask::{self, Answer};
-use crate::problem::Problem;
-use crate::trouble::{not_valid, silent, unreadable};
+use crate::Catalogue;
+use crate::ask::{self, Answer, Silence};
 
 const KEPT: Duration = Duration::from_secs(300);
 /// Each has some dozens of models.
@@ -65,7 +63,7 @@ impl Search {
     }
 }
 
-pub struct Lists {
+pub(crate) struct Lists {
     models: Cache<Seen, Arc<Vec<Model>>>,
     /// Answers as they came, `None` where the provider has no such call.
     voices: Cache<(Seen, Search), Option<Bytes>>,
@@ -91,146 +89,153 @@ impl Lists {
     }
 }
 
-/// All models that the credential may use. However many ask at once, the provider is asked once.
-pub async fn models(
-    admin: &Admin,
-    by: &Actor,
-    provider: &Provider,
-    credential: &Credential,
-) -> Result<Arc<Vec<Model>>, Problem> {
-    let Credential { hosts, secret, .. } = credential;
-    let asking = async {
-        match ask_models(admin, provider, hosts, secret, ask::deadline()).await {
-            Ok(models) => Ok(Arc::new(models)),
-            Err(Unlisted::Silent(problem)) => Err(problem),
-            // A key may speak without being allowed to list; what the descriptor knows still holds.
-            Err(Unlisted::Answered(Verdict::Restricted, _)) if !provider.models.fixed.is_empty() => {
-                Ok(Arc::new(provider.models.fixed.clone()))
-            }
-            Err(Unlisted::Answered(verdict, answer)) => {
-                Err(refused(admin, by, provider, credential, verdict, &answer))
-            }
-        }
-    };
-    let kept = admin.lists.models.try_get_with(credential.into(), asking).await;
-    kept.map_err(|problem: Arc<Problem>| (*problem).clone())
-}
-
-/// One page of voices, as the provider pages them.
-pub async fn voices(
-    admin: &Admin,
-    by: &Actor,
-    provider: &Provider,
-    credential: &Credential,
-    search: Search,
-) -> Result<Page<Voice>, Problem> {
-    let upstream = search.upstream(provider);
-    let asked = upstream.clone();
-    let asking = async move {
-        let Credential { hosts, secret, .. } = credential;
-        let (q, language, page) = (
-            asked.q.as_deref(),
-            asked.language.as_deref(),
-            asked.cursor.as_deref(),
-        );
-        let question = Question::Voices { q, language, page };
-        match ask_valid(admin, provider, hosts, secret, question, ask::deadline()).await {
-            // Only what reads as a list is kept.
-            Ok(answer) => read_voices(provider, answer.as_deref(), &Search::default()).map(|_| answer),
-            Err(Unlisted::Silent(problem)) => Err(problem),
-            Err(Unlisted::Answered(verdict, answer)) => {
-                Err(refused(admin, by, provider, credential, verdict, &answer))
-            }
-        }
-    };
-    let kept = admin
-        .lists
-        .voices
-        .try_get_with((credential.into(), upstream), asking)
-        .await;
-    let answer = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
-    read_voices(provider, answer.as_deref(), &search)
-}
-
-fn read_voices(provider: &Provider, answer: Option<&[u8]>, search: &Search) -> Result<Page<Voice>, Problem> {
-    rewrite::read_voices(provider, answer, search.q.as_deref(), search.language.as_deref())
-        .map_err(|error| unreadable(provider, &error.to_string()))
-}
-
 /// Why there is no list.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Unlisted {
-    Silent(Problem),
+    #[error(transparent)]
+    Silent(#[from] Silence),
+    /// A success that does not read as the provider's.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The descriptor's call cannot be made.
+    #[error("{0}")]
+    Unasked(String),
+    #[error("the provider's answer says that the key is {0}")]
     Answered(Verdict, Box<Answer>),
 }
 
-/// Every page of the provider's list, or the descriptor's own where the provider has none.
-pub async fn ask_models(
-    admin: &Admin,
-    provider: &Provider,
-    hosts: &Hosts,
-    secret: &Secret,
-    deadline: Instant,
-) -> Result<Vec<Model>, Unlisted> {
-    let mut models: Vec<Model> = Vec::new();
-    let mut page = None;
-    for _ in 0..PAGES_MAX {
-        let question = Question::Models {
-            page: page.as_deref(),
+impl Catalogue {
+    /// All models that the credential may use. However many ask at once, the provider is asked once.
+    pub async fn models(
+        &self,
+        by: &Actor,
+        provider: &Provider,
+        credential: &Credential,
+    ) -> Result<Arc<Vec<Model>>, Unlisted> {
+        let Credential { hosts, secret, .. } = credential;
+        let asking = async {
+            match self.ask_models(provider, hosts, secret, ask::deadline()).await {
+                Ok(models) => Ok(Arc::new(models)),
+                // A key may speak without being allowed to list; what the descriptor knows still holds.
+                Err(Unlisted::Answered(Verdict::Restricted, _)) if !provider.models.fixed.is_empty() => {
+                    Ok(Arc::new(provider.models.fixed.clone()))
+                }
+                Err(unlisted) => {
+                    self.note_refused(by, provider, credential, &unlisted);
+                    Err(unlisted)
+                }
+            }
         };
-        let Some(answer) = ask_valid(admin, provider, hosts, secret, question, deadline).await? else {
-            return Ok(provider.models.fixed.clone());
+        let kept = self.0.lists.models.try_get_with(credential.into(), asking).await;
+        kept.map_err(|unlisted: Arc<Unlisted>| (*unlisted).clone())
+    }
+
+    /// One page of voices, as the provider pages them.
+    pub async fn voices(
+        &self,
+        by: &Actor,
+        provider: &Provider,
+        credential: &Credential,
+        search: Search,
+    ) -> Result<Page<Voice>, Unlisted> {
+        let upstream = search.upstream(provider);
+        let asked = upstream.clone();
+        let asking = async move {
+            let Credential { hosts, secret, .. } = credential;
+            let question = Question::Voices {
+                q: asked.q.as_deref(),
+                language: asked.language.as_deref(),
+                page: asked.cursor.as_deref(),
+            };
+            match self
+                .ask_valid(provider, hosts, secret, question, ask::deadline())
+                .await
+            {
+                // Only what reads as a list is kept.
+                Ok(answer) => read_voices(provider, answer.as_deref(), &Search::default()).map(|_| answer),
+                Err(unlisted) => {
+                    self.note_refused(by, provider, credential, &unlisted);
+                    Err(unlisted)
+                }
+            }
         };
-        let read = rewrite::read_models(provider, &answer, None)
-            .map_err(|error| Unlisted::Silent(unreadable(provider, &error.to_string())))?;
-        // Each page has the descriptor's own models merged in.
-        for model in read.items {
-            if !models.iter().any(|known| known.id == model.id) {
-                models.push(model);
+        let place = (credential.into(), upstream);
+        let kept = self.0.lists.voices.try_get_with(place, asking).await;
+        let answer = kept.map_err(|unlisted: Arc<Unlisted>| (*unlisted).clone())?;
+        read_voices(provider, answer.as_deref(), &search)
+    }
+
+    /// Every page of the provider's list, or the descriptor's own where the provider has none.
+    pub async fn ask_models(
+        &self,
+        provider: &Provider,
+        hosts: &Hosts,
+        secret: &Secret,
+        deadline: Instant,
+    ) -> Result<Vec<Model>, Unlisted> {
+        let mut models: Vec<Model> = Vec::new();
+        let mut page = None;
+        for _ in 0..PAGES_MAX {
+            let question = Question::Models {
+                page: page.as_deref(),
+            };
+            let Some(answer) = self
+                .ask_valid(provider, hosts, secret, question, deadline)
+                .await?
+            else {
+                return Ok(provider.models.fixed.clone());
+            };
+            let read = rewrite::read_models(provider, &answer, None)
+                .map_err(|error| Unlisted::Unreadable(error.to_string()))?;
+            // Each page has the descriptor's own models merged in.
+            for model in read.items {
+                if !models.iter().any(|known| known.id == model.id) {
+                    models.push(model);
+                }
+            }
+            page = read.next;
+            if page.is_none() {
+                break;
             }
         }
-        page = read.next;
-        if page.is_none() {
-            break;
+        Ok(models)
+    }
+
+    /// `None`: the provider has no such call.
+    async fn ask_valid(
+        &self,
+        provider: &Provider,
+        hosts: &Hosts,
+        secret: &Secret,
+        question: Question<'_>,
+        deadline: Instant,
+    ) -> Result<Option<Bytes>, Unlisted> {
+        let call = rewrite::ask(provider, hosts, question, secret.expose())
+            .map_err(|error| Unlisted::Unasked(error.to_string()))?;
+        let Some(call) = call else { return Ok(None) };
+        let answer = self.0.asker.ask(call, deadline).await?;
+        match rules::judge(provider, answer.status, &answer.body) {
+            Verdict::Valid => Ok(Some(answer.body)),
+            verdict => Err(Unlisted::Answered(verdict, Box::new(answer))),
         }
     }
-    Ok(models)
-}
 
-/// `None`: the provider has no such call.
-async fn ask_valid(
-    admin: &Admin,
-    provider: &Provider,
-    hosts: &Hosts,
-    secret: &Secret,
-    question: Question<'_>,
-    deadline: Instant,
-) -> Result<Option<Bytes>, Unlisted> {
-    let call = rewrite::ask(provider, hosts, question, secret.expose())
-        .map_err(|error| Unlisted::Silent(Problem::internal(error.to_string())))?;
-    let Some(call) = call else { return Ok(None) };
-    let answer = admin.asker.ask(call, deadline).await;
-    let answer = answer.map_err(|silence| Unlisted::Silent(silent(provider, silence)))?;
-    match rules::judge(provider, answer.status, &answer.body) {
-        Verdict::Valid => Ok(Some(answer.body)),
-        verdict => Err(Unlisted::Answered(verdict, Box::new(answer))),
+    /// Marks a stored key that its provider calls invalid.
+    fn note_refused(&self, by: &Actor, provider: &Provider, credential: &Credential, unlisted: &Unlisted) {
+        let Unlisted::Answered(Verdict::Invalid, answer) = unlisted else {
+            return;
+        };
+        if credential.id.is_some() {
+            let detail = rules::explain(provider, Verdict::Invalid, answer.status, &answer.body);
+            let (status, reason) = (CredentialStatus::Invalid, Some(Code::CredentialInvalid));
+            self.0
+                .vault
+                .note_status(by.clone(), credential, status, reason, Some(detail));
+        }
     }
 }
 
-/// The provider's refusal as a problem; a key it calls invalid is marked so.
-fn refused(
-    admin: &Admin,
-    by: &Actor,
-    provider: &Provider,
-    credential: &Credential,
-    verdict: Verdict,
-    answer: &Answer,
-) -> Problem {
-    if verdict == Verdict::Invalid && credential.id.is_some() {
-        let detail = rules::explain(provider, verdict, answer.status, &answer.body);
-        let (status, reason) = (CredentialStatus::Invalid, Some(Code::CredentialInvalid));
-        admin
-            .vault
-            .note_status(by.clone(), credential, status, reason, Some(detail));
-    }
-    not_valid(provider, verdict, answer)
+fn read_voices(provider: &Provider, answer: Option<&[u8]>, search: &Search) -> Result<Page<Voice>, Unlisted> {
+    rewrite::read_voices(provider, answer, search.q.as_deref(), search.language.as_deref())
+        .map_err(|error| Unlisted::Unreadable(error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! The question itself: the descriptor's probes, put to the provider with one key.
 
+use catalogue::{Answer, Silence};
 use policies::descriptor::{Model, Provider, Setting, Settings, Shape};
 use policies::rewrite::{self, Question};
 use policies::rules;
@@ -8,7 +9,6 @@ use tokio::time::Instant;
 
 use super::Candidate;
 use crate::Admin;
-use crate::ask::{Answer, Silence};
 use crate::problem::Problem;
 use crate::telemetry::Validated;
 use crate::trouble;
@@ -61,7 +61,7 @@ async fn probe(admin: &Admin, candidate: Candidate<'_>, deadline: Instant) -> Re
         let call = rewrite::ask(provider, hosts, Question::Probe(number), secret.expose())
             .map_err(|error| Problem::internal(error.to_string()))?
             .ok_or_else(|| Problem::internal(format!("probe {number} of {} is no call", provider.id)))?;
-        let problem = match admin.asker.ask(call, deadline).await {
+        let problem = match admin.catalogue.asker().ask(call, deadline).await {
             Ok(answer) => match rules::judge(provider, answer.status, &answer.body) {
                 Verdict::Caller | Verdict::Unavailable => trouble::odd(provider, &answer),
                 verdict => return judged(provider, number, verdict, &answer),
