@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use policies::descriptor::Provider;
 use policies::rules::payers;
-use policies::vocabulary::{Caller, CredentialStatus};
+use policies::vocabulary::{Caller, CredentialStatus, Owner};
 use vault::{Credential, VaultError};
 
 use crate::Catalogue;
@@ -29,8 +29,17 @@ impl Catalogue {
         caller: &Caller,
         provider: &Provider,
     ) -> Result<Arc<Credential>, Unusable> {
+        self.credential_of(payers(caller), provider).await
+    }
+
+    /// That of the first owner who has one, else the system's.
+    pub async fn credential_of(
+        &self,
+        owners: impl IntoIterator<Item = Owner>,
+        provider: &Provider,
+    ) -> Result<Arc<Credential>, Unusable> {
         let mut found = None;
-        for owner in payers(caller) {
+        for owner in owners {
             found = self.0.vault.credential(&owner, &provider.id).await?;
             if found.is_some() {
                 break;

@@ -7,6 +7,7 @@ mod ask;
 mod callable;
 mod effective;
 mod lists;
+mod offers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::lists::Lists;
 pub use ask::{Answer, Asker, AskerError, Silence, deadline};
 pub use effective::Unusable;
 pub use lists::{Search, Unlisted};
+pub use offers::Offer;
 
 /// Cheap to clone. Its calls belong on the runtime that has the vault's database.
 #[derive(Clone)]

@@ -22,7 +22,7 @@ const KEPT: Duration = Duration::from_secs(300);
 const MODEL_LISTS_MAX: u64 = 4_000;
 const VOICE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A provider that always names a next page is not asked for ever.
-const PAGES_MAX: usize = 10;
+pub(crate) const PAGES_MAX: usize = 10;
 
 /// The credential that a list was made with.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -63,8 +63,15 @@ impl Search {
     }
 }
 
+/// Models that are kept, and whether the provider itself has listed them.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub models: Arc<Vec<Model>>,
+    pub live: bool,
+}
+
 pub(crate) struct Lists {
-    models: Cache<Seen, Arc<Vec<Model>>>,
+    models: Cache<Seen, Kept>,
     /// Answers as they came, `None` where the provider has no such call.
     voices: Cache<(Seen, Search), Option<Bytes>>,
 }
@@ -105,20 +112,37 @@ pub enum Unlisted {
 }
 
 impl Catalogue {
-    /// All models that the credential may use. However many ask at once, the provider is asked once.
+    /// All models that the credential may use.
     pub async fn models(
         &self,
         by: &Actor,
         provider: &Provider,
         credential: &Credential,
     ) -> Result<Arc<Vec<Model>>, Unlisted> {
+        let kept = self.listed(by, provider, credential).await?;
+        Ok(kept.models)
+    }
+
+    /// However many ask at once, the provider is asked once.
+    pub(crate) async fn listed(
+        &self,
+        by: &Actor,
+        provider: &Provider,
+        credential: &Credential,
+    ) -> Result<Kept, Unlisted> {
         let Credential { hosts, secret, .. } = credential;
         let asking = async {
             match self.ask_models(provider, hosts, secret, ask::deadline()).await {
-                Ok(models) => Ok(Arc::new(models)),
+                Ok(models) => Ok(Kept {
+                    models: Arc::new(models),
+                    live: provider.models.call.is_some(),
+                }),
                 // A key may speak without being allowed to list; what the descriptor knows still holds.
                 Err(Unlisted::Answered(Verdict::Restricted, _)) if !provider.models.fixed.is_empty() => {
-                    Ok(Arc::new(provider.models.fixed.clone()))
+                    Ok(Kept {
+                        models: Arc::new(provider.models.fixed.clone()),
+                        live: false,
+                    })
                 }
                 Err(unlisted) => {
                     self.note_refused(by, provider, credential, &unlisted);
