@@ -90,8 +90,8 @@ fn judged(provider: &Provider, number: usize, verdict: Verdict, answer: &Answer)
     })
 }
 
-/// A host that does not resolve is the fault of the setting it was made from, unless the descriptor knows
-/// that value: then name resolution itself has failed.
+/// A host that does not resolve is the fault of the setting it was made from, unless the descriptor
+/// or the operator knows that value: then name resolution itself has failed.
 fn unheard(candidate: Candidate<'_>, probe: usize, silence: Silence) -> Problem {
     let Candidate {
         provider, settings, ..
@@ -119,7 +119,7 @@ fn setting_of_host<'a>(provider: &'a Provider, settings: &Settings, probe: usize
             })
     };
     let known = |setting: &Setting, value: &String| {
-        matches!(setting.shape, Shape::OneOf(_)) || setting.known.contains(value)
+        !matches!(setting.shape, Shape::Label { .. }) || setting.known.contains(value)
     };
     let doubtful = |setting: &&Setting| {
         settings

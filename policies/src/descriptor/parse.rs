@@ -19,7 +19,11 @@ use crate::vocabulary::ProviderId;
 pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provider> {
     let meters = meters(file.meters, findings);
     Some(Provider {
-        settings: file.settings.into_iter().map(setting).collect(),
+        settings: file
+            .settings
+            .into_iter()
+            .map(|setting| self::setting(setting, &file.id))
+            .collect(),
         hosts: file
             .hosts
             .into_iter()
@@ -73,7 +77,7 @@ fn nth<T, U>(
         .collect()
 }
 
-fn setting(file: FileSetting) -> Setting {
+fn setting(file: FileSetting, provider: &str) -> Setting {
     let shape = match file.shape {
         FileShape::Label { min, max, hyphens } => Shape::Label {
             min,
@@ -81,6 +85,10 @@ fn setting(file: FileSetting) -> Setting {
             hyphens,
         },
         FileShape::OneOf(words) => Shape::OneOf(words),
+        FileShape::OperatorUrl => Shape::OperatorUrl {
+            listed_at: format!("providers.{provider}.base_urls"),
+            urls: Vec::new(),
+        },
     };
     Setting {
         name: file.name,
