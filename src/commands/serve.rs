@@ -12,6 +12,7 @@ use std::time::Duration;
 use admin::AdminSettings;
 use anyhow::Context;
 use callers::Callers;
+use catalogue::Catalogue;
 use clap::Args;
 use gateway::{GatewaySettings, Live, TlsFiles};
 use policies::vocabulary::UserId;
@@ -111,6 +112,8 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         Arc::new(SystemClock),
     )
     .context("auth.jwt")?;
+    let ca_file = settings.gateway.ca_file.clone();
+    let catalogue = Catalogue::new(vault.clone(), providers.clone(), ca_file).context("gateway.ca_file")?;
     let gateway = gateway::start(
         gateway_settings(settings),
         providers.clone(),
@@ -125,6 +128,7 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         providers,
         vault.clone(),
         callers.clone(),
+        catalogue,
         registry,
     )
     .context("start the admin listener")?;
@@ -166,7 +170,6 @@ fn admin_settings(settings: &Settings) -> AdminSettings {
     AdminSettings {
         listen: settings.admin.listen,
         public_url: wiring::public_url(settings),
-        ca_file: settings.gateway.ca_file.clone(),
     }
 }
 

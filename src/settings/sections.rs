@@ -198,6 +198,9 @@ pub struct ProviderOverrides {
     pub api_key_file: Option<PathBuf>,
     pub settings: BTreeMap<String, String>,
     pub hosts: BTreeMap<String, String>,
+    /// What a setting that is a URL may be.
+    #[serde(deserialize_with = "list")]
+    pub base_urls: Vec<String>,
     pub timeouts: Timeouts,
 }
 

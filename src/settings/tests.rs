@@ -49,7 +49,9 @@ fn the_example_file_names_every_key_also_the_optional_ones() {
     assert!(settings.gateway.tls.is_some());
     assert!(settings.record.journal.is_some());
     assert_eq!(settings.auth.jwt.len(), 1);
-    assert_eq!(settings.providers.each["azure"].timeouts.idle_seconds, Some(600));
+    let azure = &settings.providers.each["azure"];
+    assert_eq!(azure.timeouts.idle_seconds, Some(600));
+    assert_eq!(azure.base_urls, ["http://10.0.0.5:8000/v1"]);
 }
 
 #[test]

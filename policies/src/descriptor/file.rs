@@ -78,6 +78,7 @@ pub(super) enum FileShape {
         hyphens: bool,
     },
     OneOf(Vec<String>),
+    OperatorUrl,
 }
 
 #[derive(Debug, Deserialize)]

@@ -151,7 +151,7 @@ fn template(provider: &Provider, template: &Template, key: &str, findings: &mut 
         .settings
         .iter()
         .map(|setting| (setting.name.clone(), setting.shape.sample()));
-    let origin = template.fill(&samples.collect::<Settings>());
+    let origin = template.fill(&samples.collect::<Settings>(), &provider.settings);
     if origin.is_ok_and(|origin| !origin.https && !origin.is_loopback()) {
         findings.add(key, "a key goes over https only");
     }

@@ -33,7 +33,11 @@ pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provid
         transcription,
         texts,
         messages: pointers(&file.messages, "messages", findings),
-        settings: file.settings.into_iter().map(setting).collect(),
+        settings: file
+            .settings
+            .into_iter()
+            .map(|setting| self::setting(setting, &file.id))
+            .collect(),
         hosts: file
             .hosts
             .into_iter()
@@ -87,7 +91,7 @@ fn nth<T, U>(
         .collect()
 }
 
-fn setting(file: FileSetting) -> Setting {
+fn setting(file: FileSetting, provider: &str) -> Setting {
     let shape = match file.shape {
         FileShape::Label { min, max, hyphens } => Shape::Label {
             min,
@@ -95,6 +99,10 @@ fn setting(file: FileSetting) -> Setting {
             hyphens,
         },
         FileShape::OneOf(words) => Shape::OneOf(words),
+        FileShape::OperatorUrl => Shape::OperatorUrl {
+            listed_at: format!("providers.{provider}.base_urls"),
+            urls: Vec::new(),
+        },
     };
     Setting {
         name: file.name,

@@ -5,6 +5,7 @@
 
 mod answer_headers;
 mod cost;
+mod offers;
 mod path;
 mod payers;
 mod recognise;
@@ -16,6 +17,7 @@ mod verdict;
 
 pub use answer_headers::{AnswerHeader, leads_away};
 pub use cost::estimate;
+pub use offers::{offers_model, offers_voice};
 pub use payers::payers;
 pub use recognise::{Inbound, recognise};
 pub(crate) use retry::duration;

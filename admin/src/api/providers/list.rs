@@ -76,7 +76,8 @@ pub async fn handle(
 fn needed(setting: &Setting) -> Needed {
     let (values, closed) = match &setting.shape {
         Shape::OneOf(words) => (words.clone(), true),
-        _ => (setting.known.clone(), false),
+        Shape::OperatorUrl { urls, .. } => (urls.iter().map(ToString::to_string).collect(), true),
+        Shape::Label { .. } => (setting.known.clone(), false),
     };
     Needed {
         name: setting.name.clone(),

@@ -1,6 +1,6 @@
 //! `PUT /selections/{operation}`: the next request speaks or transcribes with this.
 //!
-//! Providers are checked here; models and voices are the provider's to know, so only their length is.
+//! What it names has to be there, as far as anyone can say before the first call.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use policies::vocabulary::Operation;
 use policies::vocabulary::{Choice, Selection};
 use serde::Deserialize;
 
+use super::check::check;
 use super::operation;
 use crate::Admin;
 use crate::caller::Proven;
@@ -52,6 +53,7 @@ pub async fn handle(
     let owner = proven.changes(&mut params)?;
     params.finish()?;
     let selection = selection(&admin.providers, operation, put)?;
+    check(&admin, &proven, &owner, operation, &selection).await?;
     let created = admin
         .vault
         .put_selection(&proven.actor, &owner, operation, &selection)
@@ -146,6 +148,10 @@ fn choice(
     }
     let model = name(given.model, format!("{within}model"))?;
     let voice = name(given.voice, format!("{within}voice"))?;
+    if voice.is_some() && operation == Operation::Stt {
+        let detail = "nothing is spoken for stt, so there is no voice to choose";
+        return Err(Problem::invalid(format!("{within}voice"), detail));
+    }
     Ok(Choice {
         provider: provider.id.clone(),
         model,

@@ -1,0 +1,100 @@
+//! Everything that a caller can call now, at every provider.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use policies::descriptor::{Model, Provider};
+use policies::unified::Listed;
+use policies::vocabulary::{Actor, Caller, Operation, Scope, Verdict};
+use policies::with_causes;
+use tokio::time::{Instant, timeout_at};
+use vault::Credential;
+
+use crate::{Catalogue, Unlisted, Unusable};
+
+/// For all providers together.
+const CALLABLE_WITHIN: Duration = Duration::from_secs(3);
+
+impl Catalogue {
+    /// What this caller can call now: for each provider with a credential that can be used, the models of the
+    /// operations that its scopes admit; live where the provider answers soon, else what the descriptor knows.
+    pub async fn callable(&self, by: &Actor, caller: &Caller) -> Vec<Listed> {
+        let admitted = admitted(caller);
+        if admitted.is_empty() {
+            return Vec::new();
+        }
+        let deadline = Instant::now() + CALLABLE_WITHIN;
+        let offered = self.0.providers.iter().map(|provider| async {
+            match self.paying(caller, provider).await {
+                Some(credential) => {
+                    let models = self.offered(by, provider, credential, deadline).await;
+                    listed(provider, &models, &admitted)
+                }
+                None => Vec::new(),
+            }
+        });
+        join_all(offered).await.into_iter().flatten().collect()
+    }
+
+    async fn paying(&self, caller: &Caller, provider: &Provider) -> Option<Arc<Credential>> {
+        match self.credential(caller, provider).await {
+            Ok(credential) => Some(credential),
+            Err(Unusable::Missing | Unusable::BoundElsewhere | Unusable::Refused) => None,
+            Err(Unusable::Vault(error)) => {
+                let (provider, error) = (provider.id.as_str(), with_causes(&error));
+                tracing::warn!(
+                    provider,
+                    error,
+                    "a provider is left out of the models: its key cannot be looked up"
+                );
+                None
+            }
+        }
+    }
+
+    async fn offered(
+        &self,
+        by: &Actor,
+        provider: &Arc<Provider>,
+        credential: Arc<Credential>,
+        deadline: Instant,
+    ) -> Arc<Vec<Model>> {
+        // On its own, so that a list that comes too late for this caller is there for the next.
+        let (catalogue, by, of) = (self.clone(), by.clone(), provider.clone());
+        let asking = tokio::spawn(async move { catalogue.models(&by, &of, &credential).await });
+        let why = match timeout_at(deadline, asking).await {
+            Ok(Ok(Ok(models))) => return models,
+            Ok(Ok(Err(Unlisted::Answered(Verdict::Invalid, _)))) => return Arc::default(),
+            Ok(Ok(Err(unlisted))) => unlisted.to_string(),
+            Ok(Err(stopped)) => stopped.to_string(),
+            Err(late) => late.to_string(),
+        };
+        let id = provider.id.as_str();
+        tracing::debug!(provider = id, why, "models are listed from the descriptor");
+        Arc::new(provider.models.fixed.clone())
+    }
+}
+
+fn admitted(caller: &Caller) -> Vec<Operation> {
+    let operations = [(Scope::Tts, Operation::Tts), (Scope::Stt, Operation::Stt)];
+    let admitted = operations.into_iter().filter(|(scope, _)| caller.may(*scope));
+    admitted.map(|(_, operation)| operation).collect()
+}
+
+fn listed(provider: &Provider, models: &[Model], admitted: &[Operation]) -> Vec<Listed> {
+    let can = |model: &&Model| {
+        model
+            .operations
+            .iter()
+            .any(|operation| admitted.contains(operation))
+    };
+    let models = models.iter().filter(can);
+    models
+        .map(|model| Listed {
+            provider: provider.id.clone(),
+            owned_by: provider.id.to_string(),
+            model: model.id.clone(),
+        })
+        .collect()
+}
