@@ -37,7 +37,7 @@ pub struct Meters {
 }
 
 struct ProviderMeters {
-    /// By operation, outcome and credential source.
+    /// By mode, operation, outcome and credential source.
     requests: Vec<IntCounter>,
     by_operation: Vec<OperationMeters>,
     active: IntGauge,
@@ -206,12 +206,14 @@ impl ProviderMeters {
     fn new(id: &ProviderId, requests: &IntCounterVec, families: &Families) -> Self {
         let id = id.as_str();
         let mut counters = Vec::new();
-        for operation in Operation::ALL {
-            for outcome in Outcome::ALL {
-                for source in CredentialSource::ALL {
-                    let mode = Mode::Native.as_str();
-                    let labels = [id, operation.as_str(), mode, outcome.as_str(), source.as_str()];
-                    counters.push(requests.with_label_values(&labels));
+        for mode in Mode::ALL {
+            for operation in Operation::ALL {
+                for outcome in Outcome::ALL {
+                    for source in CredentialSource::ALL {
+                        let (operation, mode) = (operation.as_str(), mode.as_str());
+                        let labels = [id, operation, mode, outcome.as_str(), source.as_str()];
+                        counters.push(requests.with_label_values(&labels));
+                    }
                 }
             }
         }
@@ -230,8 +232,9 @@ impl ProviderMeters {
     fn count(&self, attempted: &Attempted<'_>) {
         let event = attempted.event;
         let (outcomes, sources) = (Outcome::ALL.len(), CredentialSource::ALL.len());
-        let place = (event.operation as usize * outcomes + event.outcome as usize) * sources
-            + event.credential_source as usize;
+        let operation = event.mode as usize * Operation::ALL.len() + event.operation as usize;
+        let place =
+            (operation * outcomes + event.outcome as usize) * sources + event.credential_source as usize;
         self.requests[place].inc();
         let meters = &self.by_operation[event.operation as usize];
         meters.duration.observe(attempted.duration.as_secs_f64());

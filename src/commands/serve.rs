@@ -121,6 +121,7 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         callers.clone(),
         app,
         &registry,
+        Arc::new(|_, _| Box::pin(async { Vec::new() })),
     )
     .context("start the gateway")?;
     let admin = admin::start(
@@ -159,6 +160,9 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         max_head_bytes: gateway.max_head_bytes,
         head_timeout: Duration::from_secs(gateway.head_timeout_seconds),
         write_timeout: Duration::from_secs(gateway.write_timeout_seconds),
+        fallback_after: Duration::from_secs(gateway.fallback_after_seconds),
+        attempts_time: Duration::from_secs(gateway.attempts_seconds),
+        spool_folder: gateway.spool_dir.clone(),
         tls: gateway.tls.as_ref().map(tls_files),
         cors_origins: gateway.cors_origins.clone(),
         public_url: wiring::public_url(settings),

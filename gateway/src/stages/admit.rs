@@ -56,7 +56,14 @@ impl Drop for Slot {
 
 pub struct Permit {
     pub grant: Grant,
-    _slot: Slot,
+    _slot: Option<Slot>,
+}
+
+impl Permit {
+    /// For one of several calls of a request that holds its place itself.
+    pub fn within(_place: &Slot, grant: Grant) -> Self {
+        Self { grant, _slot: None }
+    }
 }
 
 /// A body announced as too large is refused before anything goes upstream; one that turns out to be is
@@ -75,7 +82,7 @@ pub fn admit(
     }
     Ok(Permit {
         grant,
-        _slot: in_flight.enter(),
+        _slot: Some(in_flight.enter()),
     })
 }
 

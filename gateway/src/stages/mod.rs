@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use policies::descriptor::Provider;
 use policies::rules::Inbound;
-use policies::vocabulary::{Caller, Code, Dialect, Operation, Refusal};
+use policies::vocabulary::{Caller, Code, Dialect, Mode, Operation, Refusal};
 
 /// A refusal before anything went upstream, with what was known by then.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct Stop {
 /// As much of a request as the stages before the stop had made out.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub mode: Mode,
     pub dialect: Dialect,
     pub provider: Option<Arc<Provider>>,
     pub caller: Option<Arc<Caller>>,
@@ -45,6 +46,7 @@ pub struct Seen {
 impl Seen {
     pub fn nothing(dialect: Dialect) -> Self {
         Self {
+            mode: Mode::Native,
             dialect,
             provider: None,
             caller: None,
@@ -52,8 +54,17 @@ impl Seen {
         }
     }
 
+    /// A request under `/v1`, of which no provider is known yet.
+    pub fn unified() -> Self {
+        Self {
+            mode: Mode::Unified,
+            ..Self::nothing(Dialect::OpenAi)
+        }
+    }
+
     pub fn inbound(inbound: &Inbound) -> Self {
         Self {
+            mode: inbound.mode,
             provider: Some(inbound.provider.clone()),
             ..Self::nothing(inbound.dialect)
         }

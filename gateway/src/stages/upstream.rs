@@ -31,6 +31,7 @@ pub struct Upstream {
     /// Taken from the pool, so the provider may have closed it meanwhile.
     pub reused: bool,
     answered: bool,
+    finished: bool,
 }
 
 /// What the provider sent next.
@@ -64,6 +65,7 @@ impl Upstream {
                         peer,
                         reused,
                         answered: false,
+                        finished: false,
                     });
                 }
                 Err(error) => error,
@@ -95,7 +97,14 @@ impl Upstream {
     }
 
     pub async fn finish(&mut self) -> Result<(), BError> {
-        self.session.finish_request_body().await
+        self.session.finish_request_body().await?;
+        self.finished = true;
+        Ok(())
+    }
+
+    /// Whether the answer's head has come.
+    pub fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// Waits for what comes next; interim answers (1xx) are for us and end here. May be dropped and called
@@ -145,6 +154,15 @@ impl Upstream {
         connector
             .release_http_session(*self.session, &*self.peer, idle)
             .await;
+    }
+
+    /// Keeps the connection if both the request and the answer, which is known to be complete, are.
+    pub async fn release_if_finished(self, connector: &Connector) {
+        if self.finished {
+            self.release(connector).await;
+        } else {
+            self.abort().await;
+        }
     }
 
     /// Ends the exchange at once, in a way that the provider cannot take for completion.

@@ -48,6 +48,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     pub ca_file: Option<PathBuf>,
     pub with_key: bool,
+    pub fallback_after: Duration,
+    pub attempts_time: Duration,
 }
 
 impl Options {
@@ -67,6 +69,8 @@ impl Options {
             tls: None,
             ca_file: None,
             with_key: true,
+            fallback_after: Duration::from_secs(10),
+            attempts_time: Duration::from_secs(60),
         }
     }
 
@@ -101,8 +105,20 @@ impl Options {
             write_timeout: self.write_timeout,
             public_url: "http://console.test".into(),
             ca_file: self.ca_file,
+            fallback_after: self.fallback_after,
+            attempts_time: self.attempts_time,
+            spool_folder: None,
         };
-        let running = gateway::start(settings, providers, vault.clone(), callers, app, &registry).unwrap();
+        let running = gateway::start(
+            settings,
+            providers,
+            vault.clone(),
+            callers,
+            app,
+            &registry,
+            Arc::new(|_, _| Box::pin(async { Vec::new() })),
+        )
+        .unwrap();
         let address = running.address();
         Fixture {
             vault,

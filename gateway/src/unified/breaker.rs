@@ -1,0 +1,193 @@
+//! Which providers and keys are not worth a call for the moment: an origin that keeps failing, a key that was told
+//! to wait.
+//!
+//! An origin opens after failures in a row, for [`FIRST_WAIT`] at first; one call is let through per wait, and the wait
+//! doubles while that one fails too. Any answer closes it, unless it is a 5xx. All is decided from given instants.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use policies::descriptor::Origin;
+use policies::vocabulary::{Code, CredentialId, ProviderId};
+use vault::Credential;
+
+const UNREACHABLE_IN_A_ROW: u32 = 5;
+const ERRORS_IN_A_ROW: u32 = 10;
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const RATE_PAUSE: Duration = Duration::from_secs(1);
+const QUOTA_PAUSE: Duration = Duration::from_secs(10);
+/// Past so many entries those that say nothing any more are dropped, and if none is, all.
+const MOST: usize = 4096;
+
+/// Why a call was spared, and how long it will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub code: Code,
+    /// Whole seconds, at least one.
+    pub seconds: u32,
+}
+
+/// A key as it was stored: one that replaces it is not held to what the old one was told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyId {
+    provider: ProviderId,
+    id: Option<CredentialId>,
+    version: i64,
+}
+
+impl From<&Credential> for KeyId {
+    fn from(credential: &Credential) -> Self {
+        Self {
+            provider: credential.provider.clone(),
+            id: credential.id,
+            version: credential.version,
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Breakers(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    origins: HashMap<Arc<Origin>, Circuit>,
+    keys: HashMap<KeyId, Pause>,
+}
+
+#[derive(Clone, Copy)]
+struct Pause {
+    code: Code,
+    until: Instant,
+}
+
+/// One origin's failures in a row.
+#[derive(Clone, Copy)]
+struct Circuit {
+    unreachable: u32,
+    errors: u32,
+    last: Instant,
+    open: Option<Opened>,
+}
+
+#[derive(Clone, Copy)]
+struct Opened {
+    code: Code,
+    /// Nothing is let through before.
+    until: Instant,
+    wait: Duration,
+    /// One call has been let through to find out.
+    probing: bool,
+}
+
+impl Breakers {
+    /// Whether a call may be made now. `only`: there is nobody else to try, so an origin that answers, if only with
+    /// errors, is asked.
+    pub fn check(&self, origin: &Arc<Origin>, key: &KeyId, only: bool, now: Instant) -> Result<(), Open> {
+        let mut state = self.0.lock();
+        if let Some(pause) = state.keys.get(key)
+            && pause.until > now
+        {
+            return Err(open(pause.code, pause.until, now));
+        }
+        let Some(opened) = state
+            .origins
+            .get_mut(origin)
+            .and_then(|known| known.open.as_mut())
+        else {
+            return Ok(());
+        };
+        if opened.until <= now {
+            // This call is the one that finds out; the others wait for what it finds.
+            opened.until = now + opened.wait;
+            opened.probing = true;
+            return Ok(());
+        }
+        if only && opened.code == Code::ProviderError {
+            return Ok(());
+        }
+        Err(open(opened.code, opened.until, now))
+    }
+
+    pub fn answered(&self, origin: &Arc<Origin>) {
+        self.0.lock().origins.remove(origin);
+    }
+
+    /// `code`: unreachable, timed out, or answered with an error of its own.
+    pub fn failed(&self, origin: &Arc<Origin>, code: Code, now: Instant) {
+        let mut state = self.0.lock();
+        make_room(&mut state.origins, origin, |known| {
+            now.saturating_duration_since(known.last) < LONGEST_WAIT * 2
+        });
+        let fresh = Circuit {
+            unreachable: 0,
+            errors: 0,
+            last: now,
+            open: None,
+        };
+        state
+            .origins
+            .entry(origin.clone())
+            .or_insert(fresh)
+            .failed(code, now);
+    }
+
+    /// A key's provider asks to wait, for `seconds` if it says so.
+    pub fn pause(&self, key: KeyId, code: Code, seconds: Option<u32>, now: Instant) {
+        let wait = match (seconds, code) {
+            (Some(seconds), _) => Duration::from_secs(seconds.into()).min(LONGEST_PAUSE),
+            (None, Code::ProviderQuotaExceeded) => QUOTA_PAUSE,
+            (None, _) => RATE_PAUSE,
+        };
+        let mut state = self.0.lock();
+        make_room(&mut state.keys, &key, |pause| pause.until > now);
+        let until = now + wait;
+        state.keys.insert(key, Pause { code, until });
+    }
+}
+
+impl Circuit {
+    fn failed(&mut self, code: Code, now: Instant) {
+        self.last = now;
+        if code == Code::ProviderError {
+            (self.errors, self.unreachable) = (self.errors + 1, 0);
+        } else {
+            self.unreachable += 1;
+        }
+        let full = self.unreachable >= UNREACHABLE_IN_A_ROW || self.errors >= ERRORS_IN_A_ROW;
+        let wait = match self.open {
+            None if full => FIRST_WAIT,
+            Some(opened) if opened.probing => (opened.wait * 2).min(LONGEST_WAIT),
+            // Calls that were under way when it opened say nothing new.
+            _ => return,
+        };
+        self.open = Some(Opened {
+            code,
+            until: now + wait,
+            wait,
+            probing: false,
+        });
+    }
+}
+
+fn open(code: Code, until: Instant, now: Instant) -> Open {
+    let seconds = until.saturating_duration_since(now).as_secs_f64().ceil();
+    Open {
+        code,
+        seconds: (seconds as u32).max(1),
+    }
+}
+
+fn make_room<K: Eq + Hash, V>(entries: &mut HashMap<K, V>, key: &K, says_something: impl Fn(&V) -> bool) {
+    if entries.len() < MOST || entries.contains_key(key) {
+        return;
+    }
+    entries.retain(|_, entry| says_something(entry));
+    if entries.len() >= MOST {
+        entries.clear();
+    }
+}
