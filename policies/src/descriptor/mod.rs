@@ -25,7 +25,7 @@ pub use registry::{Providers, check_file};
 pub use settings::{Setting, Settings, SettingsError, Shape, Template};
 
 /// The known name that a misspelt one most likely means.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let furthest = (name.chars().count() / 3).max(1);
     known
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
