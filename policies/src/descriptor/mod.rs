@@ -29,7 +29,7 @@ pub use text::{AUDIO, FillError, Text, Texts, audio_hole};
 pub use unified::*;
 
 /// The known name that a misspelt one most likely means.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let furthest = (name.chars().count() / 3).max(1);
     known
         .map(|known| (strsim::damerau_levenshtein(name, known), known))

@@ -11,6 +11,8 @@ mod readers;
 mod sse;
 mod ssml;
 
+pub(crate) use ssml::is_wide;
+
 use std::sync::Arc;
 
 use http::HeaderMap;

@@ -10,8 +10,14 @@ use policies::vocabulary::{Code, Dialect, Refusal};
 
 pub const KEY: &str = "sk_provider_key_0123456789";
 
-pub static PROVIDERS: LazyLock<Providers> =
-    LazyLock::new(|| Providers::built_in().unwrap_or_else(|errors| panic!("{errors}")));
+/// What an operator would list for servers of one's own.
+pub const OWN_SERVER: &str = "http://10.0.0.5:8000/v1";
+
+pub static PROVIDERS: LazyLock<Providers> = LazyLock::new(|| {
+    Providers::built_in()
+        .and_then(|built_in| built_in.with_base_urls("openai-compatible", &[OWN_SERVER.to_owned()]))
+        .unwrap_or_else(|errors| panic!("{errors}"))
+});
 
 pub fn provider(id: &str) -> Arc<Provider> {
     PROVIDERS
@@ -34,7 +40,10 @@ pub fn enough(provider: &Provider) -> Settings {
         .iter()
         .filter(|setting| setting.required || setting.required_unless.is_some());
     needed
-        .map(|setting| (setting.name.clone(), setting.known[0].clone()))
+        .map(|setting| {
+            let value = setting.known.first().map_or(OWN_SERVER, String::as_str);
+            (setting.name.clone(), value.to_owned())
+        })
         .collect()
 }
 
