@@ -28,9 +28,14 @@ fn an_encoder_holds_little_and_no_more_after_a_minute() {
     ] {
         let second = bytes_of(&sine(rate, rate as usize));
         // What a thread keeps for all of them is there before counting.
-        Encoder::new(format, rate, None).unwrap().push(&second, &mut out).unwrap();
+        Encoder::new(format, rate, None)
+            .unwrap()
+            .push(&second, &mut out)
+            .unwrap();
         let before = resident();
-        let mut encoders: Vec<Encoder> = (0..ENCODERS).map(|_| Encoder::new(format, rate, None).unwrap()).collect();
+        let mut encoders: Vec<Encoder> = (0..ENCODERS)
+            .map(|_| Encoder::new(format, rate, None).unwrap())
+            .collect();
         for encoder in &mut encoders {
             out.clear();
             encoder.push(&second, &mut out).unwrap();
@@ -45,6 +50,9 @@ fn an_encoder_holds_little_and_no_more_after_a_minute() {
             encoders[0].push(&second, &mut out).unwrap();
         }
         let grown = resident().saturating_sub(before);
-        assert!(grown < AIM, "{format:?} from {rate} Hz grows by {grown} bytes in a minute");
+        assert!(
+            grown < AIM,
+            "{format:?} from {rate} Hz grows by {grown} bytes in a minute"
+        );
     }
 }
