@@ -5,6 +5,7 @@ mod tools;
 use audio::{Container, Encoder, can_encode, recognise};
 use bytes::BytesMut;
 use policies::vocabulary::AudioFormat;
+use proptest::prelude::ProptestConfig;
 use tools::*;
 
 const RATES: [u32; 5] = [16_000, 22_050, 24_000, 44_100, 48_000];
@@ -280,7 +281,7 @@ fn a_length_that_was_announced_and_not_kept_is_an_error() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn where_samples_are_cut_makes_no_difference(

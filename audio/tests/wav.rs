@@ -119,6 +119,8 @@ fn other_encodings_are_refused_by_name() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn bytes_of_chance_are_survived(chance in proptest::collection::vec(any::<u8>(), 0..500), piece in 1_usize..50) {
         for head in [riff(&[]), riff(&[format(1, 2, 16)]), Vec::new()] {
