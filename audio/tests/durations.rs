@@ -66,13 +66,14 @@ fn excerpt(bytes: &[u8], piece: usize) -> Excerpt {
     excerpt
 }
 
-/// By ffprobe, and where the head does not say, by listening to all of it.
+/// By ffprobe, and where the head does not say, by listening to all of it. Of AAC in ADTS ffprobe only has a guess.
 fn lasts(path: &Path) -> f64 {
-    let told = ffprobe_says(path, "format=duration");
-    told.parse().unwrap_or_else(|_| {
-        let rate: f64 = ffprobe_says(path, "stream=sample_rate").parse().unwrap();
-        ffmpeg_hears(path).len() as f64 / rate
-    })
+    let told = ffprobe_says(path, "format=duration").parse().ok();
+    told.filter(|_| path.extension() != Some("aac".as_ref()))
+        .unwrap_or_else(|| {
+            let rate: f64 = ffprobe_says(path, "stream=sample_rate").parse().unwrap();
+            ffmpeg_hears(path).len() as f64 / rate
+        })
 }
 
 #[test]
@@ -176,7 +177,7 @@ fn specimens() -> &'static [Vec<u8>] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn damaged_files_are_survived(

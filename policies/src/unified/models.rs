@@ -11,7 +11,7 @@ const DEFAULT: &str = "default";
 #[derive(Clone, Debug)]
 pub struct Listed {
     pub provider: ProviderId,
-    /// The provider's name for people.
+    /// The provider's id.
     pub owned_by: String,
     pub model: String,
 }
