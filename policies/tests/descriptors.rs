@@ -377,7 +377,11 @@ fn every_built_in_provider_keeps_to_the_same_rules() {
         let is_ours = hosts.0.values().all(|origin| origin.to_string() == OWN_SERVER);
         assert!(is_ours || hosts.0.values().all(|origin| origin.https), "{id}");
         assert!(!provider.request_id_headers.is_empty(), "{id}");
-        assert_eq!(provider.prices.is_empty(), WITHOUT_A_LIST_PRICE.contains(&id.as_str()), "{id}");
+        assert_eq!(
+            provider.prices.is_empty(),
+            WITHOUT_A_LIST_PRICE.contains(&id.as_str()),
+            "{id}"
+        );
         assert!(provider.timeouts.first_byte >= Duration::from_secs(60), "{id}");
         assert!(
             provider.voices.call.is_some() || !provider.voices.fixed.is_empty(),

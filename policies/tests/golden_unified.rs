@@ -24,14 +24,24 @@ use policies::vocabulary::Task;
 
 fn head(provider: &Provider, head: &TranslatedHead) -> String {
     let provider = PROVIDERS.get(provider.id.as_str()).unwrap();
-    let hosts = provider.hosts(&provider.settings(&enough(provider)).unwrap()).unwrap();
+    let hosts = provider
+        .hosts(&provider.settings(&enough(provider)).unwrap())
+        .unwrap();
     let inbound = translated(provider, head).unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let route = route(&inbound, &head.method).unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let origin = hosts.get(&route.endpoint().host).unwrap();
     let key = "THE-PROVIDERS-KEY";
     let query = inbound.query.as_deref();
-    let parts =
-        upstream_head(provider, origin, &head.method, &inbound.raw_path, query, &head.headers, key).unwrap();
+    let parts = upstream_head(
+        provider,
+        origin,
+        &head.method,
+        &inbound.raw_path,
+        query,
+        &head.headers,
+        key,
+    )
+    .unwrap();
     let scheme = if origin.https { "https" } else { "http" };
     let mut lines: Vec<_> = parts
         .headers
@@ -50,7 +60,8 @@ fn head(provider: &Provider, head: &TranslatedHead) -> String {
 }
 
 fn speech(text: &str) -> String {
-    let request = SpeechRequest::parse(text.as_bytes()).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+    let request =
+        SpeechRequest::parse(text.as_bytes()).unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let voice = request.voice.as_deref();
     let found = candidates(Task::Speech, &request.model, voice, None, &PROVIDERS)
         .unwrap_or_else(|refusal| panic!("{}", refusal.message));
@@ -72,9 +83,15 @@ fn speech(text: &str) -> String {
 
 fn transcription(text: &str) -> String {
     let lines = text.lines().filter_map(|line| line.split_once(": "));
-    let fields: Vec<_> = lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let fields: Vec<_> = lines
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     let (task, fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| name == "task");
-    let task = if task.is_empty() { Task::Transcription } else { Task::Translation };
+    let task = if task.is_empty() {
+        Task::Transcription
+    } else {
+        Task::Translation
+    };
     let request =
         TranscriptionRequest::parse(task, &fields).unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let found = candidates(task, &request.model, None, None, &PROVIDERS)
@@ -83,8 +100,10 @@ fn transcription(text: &str) -> String {
         name: Some("talk.mp3".to_owned()),
         content_type: Some("audio/mpeg".to_owned()),
     };
-    let plan = TranscriptionPlan::new(task, &found[0], &file).unwrap_or_else(|refusal| panic!("{}", refusal.message));
-    plan.check(&request).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+    let plan = TranscriptionPlan::new(task, &found[0], &file)
+        .unwrap_or_else(|refusal| panic!("{}", refusal.message));
+    plan.check(&request)
+        .unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let boundary = "BOUNDARY";
     let audio = match plan.encoding() {
         AudioEncoding::AsIs => "<the audio>",
@@ -94,8 +113,14 @@ fn transcription(text: &str) -> String {
         // What goes up before the fields are known is what goes up when they are.
         let early = plan.head(None, boundary).unwrap();
         let late = plan.head(Some(&request), boundary).unwrap();
-        assert_eq!((early.path, early.query, early.headers), (late.path, late.query, late.headers));
-        assert_eq!(plan.before(None, boundary).unwrap(), plan.before(Some(&request), boundary).unwrap());
+        assert_eq!(
+            (early.path, early.query, early.headers),
+            (late.path, late.query, late.headers)
+        );
+        assert_eq!(
+            plan.before(None, boundary).unwrap(),
+            plan.before(Some(&request), boundary).unwrap()
+        );
     }
     let before = plan.before(Some(&request), boundary).unwrap();
     let after = plan.after(&request, boundary).unwrap();
@@ -134,7 +159,15 @@ fn what_goes_upstream_is_what_was_reviewed() {
             }
             assert_eq!(out, fs::read_to_string(&output).unwrap_or_default(), "{output}");
         }
-        assert!(kinds[0] > 0 || provider.speech.is_none(), "{} shows no speech", provider.id);
-        assert!(kinds[1] > 0 || provider.transcription.is_none(), "{} shows no transcription", provider.id);
+        assert!(
+            kinds[0] > 0 || provider.speech.is_none(),
+            "{} shows no speech",
+            provider.id
+        );
+        assert!(
+            kinds[1] > 0 || provider.transcription.is_none(),
+            "{} shows no transcription",
+            provider.id
+        );
     }
 }
