@@ -419,3 +419,85 @@ async fn what_reaches_no_provider_is_a_refusal_on_record() {
     assert_eq!(fixture.refusals(2).await.len(), 2);
     assert_eq!(provider.connections(), 0);
 }
+
+/// Speaks in whatever it is asked for: a second of samples, or the same as a file.
+async fn versatile() -> Provider {
+    Provider::start(|mut call| async move {
+        let body: Value = serde_json::from_slice(&call.body().await).unwrap();
+        let samples = body["response_format"] == "pcm";
+        let (kind, audio) = if samples {
+            ("audio/pcm", wav().split_off(44))
+        } else {
+            ("audio/wav", wav())
+        };
+        answer(&mut call, "200 OK", kind, &audio).await;
+        Some(call)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_longer_than_a_provider_speaks_at_once_comes_out_as_one_audio() {
+    let provider = versatile().await;
+    let fixture = two(&provider, &provider).await;
+    let input = "One sentence after the other. ".repeat(300);
+    for (format, begins) in [("pcm", b"\x07\x07".as_slice()), ("flac", b"fLaC"), ("mp3", b"")] {
+        let body = json!({"model": "default", "input": input, "voice": "default", "response_format": format});
+        let request = fixture.request("POST", SPEECH).body(body.to_string());
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{format}");
+        let audio = response.bytes().await.unwrap();
+        assert!(
+            audio.starts_with(begins) && audio.len() > 300,
+            "{format}: {}",
+            audio.len()
+        );
+        if format == "pcm" {
+            assert_eq!(audio.len(), 3 * 48_000);
+        }
+    }
+    let events = fixture.usage(9).await;
+    assert!(
+        events
+            .iter()
+            .all(|event| (event.attempt, event.outcome) == (1, Outcome::Ok))
+    );
+    assert!(
+        events.iter().all(|event| event.audio_seconds == Some(1.0)),
+        "{events:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_carry_the_audio_and_say_when_it_ends_and_when_it_breaks_off() {
+    let provider = versatile().await;
+    let fixture = two(&provider, &provider).await;
+    let mut body: Value = serde_json::from_str(&asking("wav")).unwrap();
+    body["stream_format"] = "sse".into();
+    let request = fixture.request("POST", SPEECH).body(body.to_string());
+    let response = request.send().await.unwrap();
+    assert_eq!(header(&response, "content-type"), Some("text/event-stream"));
+    let events = response.text().await.unwrap();
+    assert!(events.contains("speech.audio.delta") && events.contains("speech.audio.done"));
+    let broken = Provider::start(|mut call| async move {
+        call.body().await;
+        call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n")
+            .await;
+        call.send(&wav()).await;
+        None
+    })
+    .await;
+    let fixture = two(&broken, &provider).await;
+    let mut wire = fixture.connect().await;
+    let body = body.to_string();
+    wire.send(fixture.head("POST", SPEECH, &format!("content-length: {}\r\n", body.len())))
+        .await;
+    wire.send(body).await;
+    let (said, _) = wire.rest().await;
+    let last = said.rfind("data: ").unwrap();
+    let event = said[last + 6..].lines().next().unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!(event["type"], "error");
+    assert_eq!(event["error"]["code"], "provider_error");
+    assert!(!said.ends_with("0\r\n\r\n"));
+}
