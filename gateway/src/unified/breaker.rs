@@ -191,3 +191,114 @@ fn make_room<K: Eq + Hash, V>(entries: &mut HashMap<K, V>, key: &K, says_somethi
         entries.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn origin() -> Arc<Origin> {
+        Arc::new("https://api.example.com".parse().unwrap())
+    }
+
+    fn key(version: i64) -> KeyId {
+        KeyId {
+            provider: ProviderId::new("example"),
+            id: None,
+            version,
+        }
+    }
+
+    fn code_at(breakers: &Breakers, now: Instant) -> Option<Code> {
+        let checked = breakers.check(&origin(), &key(1), false, now);
+        checked.err().map(|open| open.code)
+    }
+
+    fn opened(code: Code, failures: u32, now: Instant) -> Breakers {
+        let breakers = Breakers::default();
+        for _ in 0..failures {
+            assert_eq!(code_at(&breakers, now), None);
+            breakers.failed(&origin(), code, now);
+        }
+        breakers
+    }
+
+    #[test]
+    fn an_origin_opens_after_failures_in_a_row_and_an_answer_closes_it() {
+        for (code, failures) in [
+            (Code::ProviderUnreachable, UNREACHABLE_IN_A_ROW),
+            (Code::ProviderTimeout, UNREACHABLE_IN_A_ROW),
+            (Code::ProviderError, ERRORS_IN_A_ROW),
+        ] {
+            let now = Instant::now();
+            let breakers = opened(code, failures, now);
+            assert_eq!(code_at(&breakers, now), Some(code));
+            breakers.answered(&origin());
+            assert_eq!(code_at(&breakers, now), None);
+        }
+    }
+
+    #[test]
+    fn one_call_is_let_through_per_wait_and_the_wait_doubles_to_its_limit() {
+        let mut now = Instant::now();
+        let breakers = opened(Code::ProviderUnreachable, UNREACHABLE_IN_A_ROW, now);
+        for wait in [5, 10, 20, 40, 60, 60] {
+            now += SECOND * (wait - 1);
+            assert_eq!(code_at(&breakers, now), Some(Code::ProviderUnreachable), "{wait}");
+            now += SECOND;
+            assert_eq!(code_at(&breakers, now), None, "{wait}");
+            assert_eq!(code_at(&breakers, now), Some(Code::ProviderUnreachable), "{wait}");
+            breakers.failed(&origin(), Code::ProviderUnreachable, now);
+        }
+    }
+
+    #[test]
+    fn calls_that_were_under_way_when_it_opened_do_not_prolong_it() {
+        let now = Instant::now();
+        let breakers = opened(Code::ProviderTimeout, UNREACHABLE_IN_A_ROW, now);
+        breakers.failed(&origin(), Code::ProviderTimeout, now + SECOND);
+        assert_eq!(code_at(&breakers, now + FIRST_WAIT), None);
+    }
+
+    #[test]
+    fn a_provider_that_answers_with_errors_is_asked_where_there_is_no_other() {
+        let now = Instant::now();
+        let failing = opened(Code::ProviderError, ERRORS_IN_A_ROW, now);
+        assert!(failing.check(&origin(), &key(1), true, now).is_ok());
+        let gone = opened(Code::ProviderUnreachable, UNREACHABLE_IN_A_ROW, now);
+        assert!(gone.check(&origin(), &key(1), true, now).is_err());
+    }
+
+    #[test]
+    fn a_key_waits_as_long_as_it_was_told_and_its_successor_does_not() {
+        let (breakers, now) = (Breakers::default(), Instant::now());
+        breakers.pause(key(1), Code::ProviderRateLimited, Some(7), now);
+        let open = breakers.check(&origin(), &key(1), true, now + SECOND);
+        let expected = Open {
+            code: Code::ProviderRateLimited,
+            seconds: 6,
+        };
+        assert_eq!(open, Err(expected));
+        assert!(breakers.check(&origin(), &key(2), true, now).is_ok());
+        assert_eq!(code_at(&breakers, now + SECOND * 7), None);
+        breakers.pause(key(1), Code::ProviderQuotaExceeded, None, now);
+        assert_eq!(
+            code_at(&breakers, now + SECOND * 9),
+            Some(Code::ProviderQuotaExceeded)
+        );
+        assert_eq!(code_at(&breakers, now + QUOTA_PAUSE), None);
+        breakers.pause(key(1), Code::ProviderRateLimited, Some(86_400), now);
+        assert_eq!(code_at(&breakers, now + LONGEST_PAUSE), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (breakers, now) = (Breakers::default(), Instant::now());
+        for version in 0..2 * MOST as i64 {
+            let at = now + SECOND * u32::try_from(version).unwrap();
+            breakers.pause(key(version), Code::ProviderRateLimited, None, at);
+        }
+        assert!(breakers.0.lock().keys.len() <= MOST);
+    }
+}

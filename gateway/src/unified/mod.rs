@@ -30,7 +30,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::ServerSession;
 use policies::rules::{Asked, UnifiedInbound, allow};
-use policies::vocabulary::{Actor, Caller, Operation, Refusal, Task};
+use policies::vocabulary::{Actor, Caller, Code, Operation, Refusal, Task};
 
 pub use models::Catalogued;
 pub use sound::Encoders;
@@ -150,7 +150,11 @@ impl Unified<'_> {
     /// calls that were made are on record already.
     async fn decline(self, unanswered: Unanswered) -> After {
         let refusal = match unanswered {
-            Unanswered::CallerLeft => return After::Cut,
+            Unanswered::CallerLeft if self.request.marks.attempts > 0 => return After::Cut,
+            Unanswered::CallerLeft => Refusal::new(
+                Code::InvalidRequest,
+                "the caller left before its request was complete",
+            ),
             Unanswered::Refused(refusal) => refusal,
             Unanswered::Failed(failure) => failure.refusal,
         };

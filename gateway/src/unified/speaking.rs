@@ -67,6 +67,9 @@ impl Unified<'_> {
         reading: &Reading,
     ) -> Result<(), Fault> {
         self.utter(speaking, audio).await?;
+        if !speaking.begun {
+            return Err(Fault::Garbled("the answers hold no audio".into()));
+        }
         let last = match speaking.delivery {
             Delivery::Audio => Bytes::new(),
             Delivery::Events => speech_done(reading).into(),

@@ -4,6 +4,7 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use policies::meter::Reading;
 use policies::unified::{Candidate, SpeechPlan, SpeechRequest, SpokenAs, candidates};
 use policies::vocabulary::{AudioFormat, Code, Operation, Refusal, Task};
 use tokio::time::Instant;
@@ -32,6 +33,8 @@ struct Speech<'s> {
     sound: Sound,
     speaking: Speaking,
     patience: Patience<'s>,
+    /// What the calls before this one have consumed.
+    consumed: Reading,
 }
 
 impl Request<'_> {
@@ -76,6 +79,7 @@ impl Unified<'_> {
                 sound: Sound::new(plan.format(), plan.spoken_as),
                 speaking: Speaking::new(plan.format(), request.delivery),
                 patience: self.request.patience(end, &others[at + 1..]),
+                consumed: Reading::default(),
             };
             match Box::pin(self.speak_with(speech)).await {
                 Ok(after) => return Ok(after),
@@ -143,6 +147,7 @@ impl Unified<'_> {
             .pass_audio(speech, last, permit, attempt, &mut upstream)
             .await;
         attempt.audio_seconds = speech.sound.seconds().map(|seconds| seconds - before);
+        speech.consumed = sum(&speech.consumed, &attempt.reading());
         if passed.is_ok() {
             Box::pin(upstream.release_if_finished(self.request.connector)).await;
         } else {
@@ -187,8 +192,12 @@ impl Unified<'_> {
             return Ok(());
         }
         let end = speech.sound.finish(encoders).await?;
-        attempt.audio_seconds = speech.sound.seconds();
-        let reading = attempt.reading();
+        let consumed = sum(&speech.consumed, &attempt.reading());
+        let seconds = speech.sound.seconds();
+        let reading = Reading {
+            audio_seconds: seconds.or(consumed.audio_seconds),
+            ..consumed
+        };
         self.end_speech(&mut speech.speaking, end, &reading).await
     }
 
@@ -197,6 +206,17 @@ impl Unified<'_> {
             speech.speaking.length = speech.sound.length(&audio);
         }
         self.utter(&mut speech.speaking, audio).await
+    }
+}
+
+/// What several calls have consumed together, as far as each says so.
+fn sum(one: &Reading, other: &Reading) -> Reading {
+    let whole = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(|a, b| a + b);
+    Reading {
+        characters: whole(one.characters, other.characters),
+        tokens_in: whole(one.tokens_in, other.tokens_in),
+        tokens_out: whole(one.tokens_out, other.tokens_out),
+        ..other.clone()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A caller's file on its way up: into the call to the one provider that may serve it, or into the spool.
 
 use audio::Excerpt;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use pingora::protocols::http::ServerSession;
 use policies::unified::{AudioFile, Candidate, TranscriptionPlan, TranscriptionRequest, candidates};
 use policies::vocabulary::{Code, Refusal, Task};
@@ -88,14 +88,11 @@ async fn begin<'s>(
     let Some(mut file) = form.next_file().await? else {
         return Err(refused("send the audio as the form's file").into());
     };
+    let first = beginning(&mut file).await?;
+    if first.is_empty() {
+        return Err(refused("the file is empty").into());
+    }
     let mut excerpt = Excerpt::default();
-    let first = loop {
-        match file.chunk().await? {
-            Some(chunk) if chunk.is_empty() => {}
-            Some(chunk) => break chunk,
-            None => return Err(refused("the file is empty").into()),
-        }
-    };
     excerpt.feed(&first);
     let said = with_type(file.said.clone(), &first);
     Ok(Incoming {
@@ -106,6 +103,19 @@ async fn begin<'s>(
         said,
         excerpt,
     })
+}
+
+/// Enough of a file to tell what it is, or all of it.
+async fn beginning(file: &mut FilePart<'_>) -> Result<Bytes, Unanswered> {
+    let mut beginning = BytesMut::new();
+    while beginning.len() < audio::ENOUGH {
+        match file.chunk().await? {
+            Some(chunk) if beginning.is_empty() && chunk.len() >= audio::ENOUGH => return Ok(chunk),
+            Some(chunk) => beginning.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    Ok(beginning.freeze())
 }
 
 /// What a file is, where its sender does not say so: by how it begins, else by its name.

@@ -8,3 +8,5 @@ mod heads;
 mod provider;
 mod refusals;
 mod secure;
+mod unified_files;
+mod unified_speech;
