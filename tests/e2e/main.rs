@@ -18,6 +18,7 @@ mod refusals;
 mod reload;
 mod sdk;
 mod sign_in;
+mod strict_fakes;
 mod strictness;
 mod tls;
 mod verdicts;

@@ -10,6 +10,8 @@ pub mod node;
 pub mod planted;
 pub mod relay;
 pub mod sdk;
+pub mod sound;
+pub mod unified;
 pub mod world;
 
 pub use answer::Answer;
