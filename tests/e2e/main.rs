@@ -19,6 +19,7 @@ mod reload;
 mod sdk;
 mod sign_in;
 mod strict_fakes;
+mod strict_others;
 mod strictness;
 mod tls;
 mod unified_answers;

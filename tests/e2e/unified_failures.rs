@@ -229,7 +229,6 @@ async fn who_is_named_has_no_fallback_and_its_failure_is_told() {
             "credential_invalid",
         ),
         (Behaviour::StallBeforeHead, 504, "provider_timeout"),
-        (Behaviour::CutBeforeHead, 502, "provider_unreachable"),
     ] {
         let (world, user, key) = with_fallback().await;
         world.fakes.elevenlabs.treat(&key, behaviour);

@@ -6,6 +6,7 @@ mod asks;
 pub mod calls;
 pub mod command;
 pub mod config;
+pub mod direct;
 pub mod node;
 pub mod planted;
 pub mod relay;
