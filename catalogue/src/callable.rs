@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use policies::descriptor::{Model, Provider};
 use policies::unified::Listed;
-use policies::vocabulary::{Actor, Caller, Operation, Scope, Verdict};
+use policies::vocabulary::{Actor, Caller, Operation, Scope, Task, Verdict};
 use policies::with_causes;
 use tokio::time::{Instant, timeout_at};
 use vault::Credential;
@@ -83,12 +83,16 @@ fn admitted(caller: &Caller) -> Vec<Operation> {
 }
 
 fn listed(provider: &Provider, models: &[Model], admitted: &[Operation]) -> Vec<Listed> {
-    let can = |model: &&Model| {
-        model
-            .operations
-            .iter()
-            .any(|operation| admitted.contains(operation))
+    // A model that only native calls reach is none that `/v1` could call.
+    let serves = |model: &Model, operation: &Operation| {
+        let task = match operation {
+            Operation::Tts => Task::Speech,
+            Operation::Stt => Task::Transcription,
+            Operation::Lookup => return false,
+        };
+        admitted.contains(operation) && provider.serves(task, &model.id)
     };
+    let can = |model: &&Model| model.operations.iter().any(|operation| serves(model, operation));
     let models = models.iter().filter(can);
     models
         .map(|model| Listed {

@@ -156,7 +156,7 @@ async fn only_providers_with_a_key_are_listed_and_only_what_the_scopes_admit() {
         "azure/neural",
         "azure/hd",
         "azure/fast-transcription",
-        "azure/short-audio",
+        "azure/mai-transcribe-2",
     ];
     let all = [&azure[..], &["elevenlabs/eleven_v3"], &SCRIBES].concat();
     assert_eq!(house.callable(None).await, all);

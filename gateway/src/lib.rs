@@ -28,7 +28,6 @@ use thiserror::Error;
 
 pub use running::{Live, Running, start};
 pub use tls::TlsFiles;
-pub use unified::Catalogued;
 
 /// Whether these can be the origins whose pages may call.
 pub fn check_origins(origins: &[String]) -> Result<(), StartError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use callers::{Callers, RefusalBudget};
+use catalogue::Catalogue;
 use http::Method;
 use parking_lot::RwLock;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -33,8 +34,8 @@ use crate::stages::relay::Exchange;
 use crate::stages::route::route;
 use crate::stages::{Fault, Seen, Stop};
 use crate::telemetry::Meters;
+use crate::unified::Encoders;
 use crate::unified::breaker::Breakers;
-use crate::unified::{Catalogued, Encoders};
 
 /// How long a caller who was answered early may go on sending before the connection is closed under it.
 /// Closing at once would reset the connection and lose the answer on its way.
@@ -59,7 +60,7 @@ pub struct Gateway {
     /// Providers and keys that are not called for the moment.
     pub breakers: Breakers,
     pub encoders: Encoders,
-    pub catalogue: Catalogued,
+    pub catalogue: Catalogue,
     pub options: HttpServerOptions,
 }
 

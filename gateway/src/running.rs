@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callers::{Callers, RefusalBudget};
+use catalogue::Catalogue;
 use parking_lot::{Mutex, RwLock};
 use pingora::apps::HttpServerOptions;
 use pingora::connectors::ConnectorOptions;
@@ -33,8 +34,8 @@ use crate::resolve::Addresses;
 use crate::stages::admit::InFlight;
 use crate::telemetry::Meters;
 use crate::tls::{self, LiveCert, TlsFiles};
+use crate::unified::Encoders;
 use crate::unified::breaker::Breakers;
-use crate::unified::{Catalogued, Encoders};
 use crate::workers::Workers;
 use crate::{GatewaySettings, StartError};
 
@@ -74,7 +75,7 @@ pub fn start(
     callers: Callers,
     app: Handle,
     registry: &prometheus::Registry,
-    catalogue: Catalogued,
+    catalogue: Catalogue,
 ) -> Result<Running, StartError> {
     // pingora would install another provider if none were there.
     rustls::crypto::aws_lc_rs::default_provider()
@@ -124,7 +125,7 @@ fn gateway(
     callers: Callers,
     app: Handle,
     registry: &prometheus::Registry,
-    catalogue: Catalogued,
+    catalogue: Catalogue,
 ) -> Result<Gateway, StartError> {
     let mut options = HttpServerOptions::default();
     options.h2c = true;

@@ -121,7 +121,7 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         callers.clone(),
         app,
         &registry,
-        Arc::new(|_, _| Box::pin(async { Vec::new() })),
+        catalogue.clone(),
     )
     .context("start the gateway")?;
     let admin = admin::start(

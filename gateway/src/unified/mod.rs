@@ -32,7 +32,6 @@ use pingora::protocols::http::ServerSession;
 use policies::rules::{Asked, UnifiedInbound, allow};
 use policies::vocabulary::{Actor, Caller, Code, Operation, Refusal, Task};
 
-pub use models::Catalogued;
 pub use sound::Encoders;
 
 use crate::proxy::{After, Gateway};

@@ -1,17 +1,11 @@
 //! `GET /v1/models` and `/v1/models/{id}`: what the caller can call now.
 
-use std::sync::Arc;
-
-use futures::future::BoxFuture;
-use policies::unified::{Listed, model_json, models_json};
-use policies::vocabulary::{Actor, Caller, Code, Refusal};
+use policies::unified::{model_json, models_json};
+use policies::vocabulary::{Code, Refusal};
 
 use super::Unified;
 use super::attempts::Unanswered;
 use crate::proxy::After;
-
-/// Asks for the models that a caller's keys reach. Runs on the runtime that owns the database's connections.
-pub type Catalogued = Arc<dyn Fn(Actor, Arc<Caller>) -> BoxFuture<'static, Vec<Listed>> + Send + Sync>;
 
 /// The longest part of an id that is repeated to its caller.
 const SHOWN: usize = 120;
@@ -19,8 +13,14 @@ const SHOWN: usize = 120;
 impl Unified<'_> {
     /// All of them, or the one of this id.
     pub(super) async fn list_models(&mut self, id: Option<&str>) -> Result<After, Unanswered> {
-        let asked = (self.request.gateway.catalogue)(self.request.actor(), self.request.caller.clone());
-        let listed = self.request.gateway.app.spawn(asked).await.map_err(|stopped| {
+        let gateway = self.request.gateway;
+        let (by, caller) = (self.request.actor(), self.request.caller.clone());
+        let catalogue = gateway.catalogue.clone();
+        // A hop to the runtime that owns the database's connections.
+        let asked = gateway
+            .app
+            .spawn(async move { catalogue.callable(&by, &caller).await });
+        let listed = asked.await.map_err(|stopped| {
             Refusal::new(Code::Overloaded, "the models cannot be listed at the moment")
                 .because(stopped.to_string())
                 .retry_after(2)

@@ -2,49 +2,30 @@
 
 use std::sync::Arc;
 
-use policies::rules::payers;
-use policies::vocabulary::{Caller, Code, Operation, Owner, Refusal, Selection};
+use policies::vocabulary::{Caller, Code, Operation, Refusal, Selection};
 use policies::with_causes;
 use tokio::runtime::Handle;
 use vault::Vault;
 
-pub async fn selection_for(
-    caller: &Caller,
-    operation: Operation,
-    vault: &Vault,
-    app: &Handle,
-) -> Result<Option<Arc<Selection>>, Refusal> {
-    for owner in payers(caller) {
-        if let Some(selection) = selection_of(owner, operation, vault, app).await? {
-            return Ok(Some(selection));
-        }
-    }
-    Ok(None)
-}
-
 /// From memory; else by a hop to the runtime that owns the database's connections.
-async fn selection_of(
-    owner: Owner,
+pub async fn selection_for(
+    caller: &Arc<Caller>,
     operation: Operation,
     vault: &Vault,
     app: &Handle,
 ) -> Result<Option<Arc<Selection>>, Refusal> {
-    if let Some(known) = vault.cached_selection(&owner, operation) {
+    if let Some(known) = vault.cached_selection_for(caller, operation) {
         return Ok(known);
     }
-    let vault = vault.clone();
-    let loaded = app
-        .spawn(async move { vault.selection(&owner, operation).await })
-        .await;
-    let cause = match loaded {
+    let (vault, caller) = (vault.clone(), caller.clone());
+    let loaded = app.spawn(async move { vault.selection_for(&caller, operation).await });
+    let cause = match loaded.await {
         Ok(Ok(found)) => return Ok(found),
         Ok(Err(error)) => with_causes(&error),
         Err(stopped) => stopped.to_string(),
     };
-    Err(Refusal::new(
-        Code::Overloaded,
-        "the selection cannot be looked up at the moment",
-    )
-    .because(cause)
-    .retry_after(2))
+    let message = "the selection cannot be looked up at the moment";
+    Err(Refusal::new(Code::Overloaded, message)
+        .because(cause)
+        .retry_after(2))
 }

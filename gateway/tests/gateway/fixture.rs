@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callers::Callers;
+use catalogue::Catalogue;
 use gateway::{GatewaySettings, Running, TlsFiles};
 use policies::descriptor::{Providers, Settings, TimeoutOverrides};
 use policies::vocabulary::{
@@ -107,6 +108,8 @@ impl Options {
         let app = tokio::runtime::Handle::current();
         let callers = Callers::new(Vec::new(), vault.clone(), app.clone(), Arc::new(SystemClock)).unwrap();
         let registry = prometheus::Registry::new();
+        let client = client();
+        let catalogue = Catalogue::new(vault.clone(), providers.clone(), None).unwrap();
         let settings = GatewaySettings {
             listen: "127.0.0.1:0".parse().unwrap(),
             workers: self.workers,
@@ -129,7 +132,7 @@ impl Options {
             callers,
             app,
             &registry,
-            Arc::new(|_, _| Box::pin(async { Vec::new() })),
+            catalogue,
         )
         .unwrap();
         let address = running.address();
@@ -138,7 +141,7 @@ impl Options {
             token,
             _folder: folder,
             registry,
-            client: client(),
+            client,
             running: Some(running),
             address,
         }

@@ -258,6 +258,7 @@ pub(super) struct FileVoices {
     pub search_query: Option<String>,
     pub language_query: Option<String>,
     pub fixed: Vec<Voice>,
+    pub more: bool,
 }
 
 #[derive(Debug, Deserialize)]

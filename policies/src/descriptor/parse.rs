@@ -431,6 +431,7 @@ fn voices(file: FileVoices, findings: &mut Findings<'_>) -> VoiceSource {
         search_query: file.search_query,
         language_query: file.language_query,
         fixed: file.fixed,
+        more: file.more,
     }
 }
 

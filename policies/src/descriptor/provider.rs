@@ -263,6 +263,8 @@ pub struct VoiceSource {
     pub search_query: Option<String>,
     pub language_query: Option<String>,
     pub fixed: Vec<Voice>,
+    /// Whether there may be voices that no list shows.
+    pub more: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ pub fn offers_voice(provider: &Provider, id: &str) -> Option<bool> {
     if voices.fixed.iter().any(|voice| voice.id == id) {
         return Some(true);
     }
-    (voices.call.is_none() && !voices.fixed.is_empty()).then_some(false)
+    (voices.call.is_none() && !voices.fixed.is_empty() && !voices.more).then_some(false)
 }
 
 #[cfg(test)]
