@@ -535,6 +535,16 @@ fn a_stream_that_is_no_speech_is_told() {
             "{text}: {read:?}"
         );
     }
+    let body = AudioReader::new(&candidate("elevenlabs", "eleven_v3"));
+    for (kind, fits) in [
+        ("audio/mpeg", true),
+        ("", true),
+        ("application/octet-stream", true),
+        ("text/html; charset=x", false),
+        ("application/problem+JSON", false),
+    ] {
+        assert_eq!(body.begin(kind).is_ok(), fits, "{kind}");
+    }
     let endless = format!("data: {}", "x".repeat(5 * 1024 * 1024));
     assert!(
         read(&endless, 65_536)

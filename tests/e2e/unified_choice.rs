@@ -144,11 +144,14 @@ async fn every_call_is_one_usage_record() {
             Some(WORDS.len() as u64),
             "{speech}"
         );
-        assert_eq!(
-            speech["bytes_out"].as_u64(),
-            Some(spoken.body.len() as u64),
-            "{speech}"
-        );
+        // What the provider sent: the caller's audio, or events from which it was made.
+        let sent = speech["bytes_out"].as_u64().expect("bytes");
+        let came = spoken.body.len() as u64;
+        if provider.id == "gemini" {
+            assert!(sent > came, "{speech}");
+        } else {
+            assert_eq!(sent, came, "{speech}");
+        }
         assert!(
             speech["audio_seconds"]
                 .as_f64()

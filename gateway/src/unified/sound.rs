@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use audio::{Encoder, WavReader};
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use policies::unified::{AudioReader, Candidate, SpokenAs};
 use policies::vocabulary::AudioFormat;
 use tokio::sync::Semaphore;
@@ -59,6 +61,12 @@ impl Source {
             reader: AudioReader::new(candidate),
             wav: WavReader::default(),
         }
+    }
+
+    /// Whether the answer may hold audio, by its head.
+    pub fn begin(&self, head: &HeaderMap) -> Result<(), Fault> {
+        let kind = head.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        self.reader.begin(kind.unwrap_or_default()).map_err(bad)
     }
 }
 

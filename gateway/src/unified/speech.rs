@@ -167,6 +167,9 @@ impl Unified<'_> {
         let encoders = &self.request.gateway.encoders;
         let idle = permit.grant.provider().timeouts.idle;
         let mut source = Source::new(speech.plan.candidate());
+        if let Some(head) = upstream.head() {
+            source.begin(&head.headers)?;
+        }
         let before = speech.sound.seconds();
         let mut any = false;
         while !upstream.is_complete() {

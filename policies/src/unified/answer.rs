@@ -57,6 +57,17 @@ impl AudioReader {
         }
     }
 
+    /// A page or a message is no audio, whatever its status and however much of it samples would be.
+    pub fn begin(&self, content_type: &str) -> Result<(), BadAnswer> {
+        let kind = content_type.to_ascii_lowercase();
+        let is_text =
+            kind.starts_with("text/") || ["json", "html", "xml"].iter().any(|text| kind.contains(text));
+        match self.kind {
+            Kind::Body if is_text => Err(bad("the answer is text and no audio")),
+            Kind::Body | Kind::Events(_) => Ok(()),
+        }
+    }
+
     /// The audio in this chunk; empty when there is none yet.
     pub fn feed(&mut self, chunk: Bytes) -> Result<Bytes, BadAnswer> {
         let audio = match &mut self.kind {
