@@ -145,7 +145,13 @@ impl Reply {
     ) -> Self {
         let code = refusal.code;
         let url = setup_url(code, refusal.provider.as_ref(), operation, public_url);
-        let (content_type, body) = error_body(dialect, code, &refusal.message, refusal.param, url.as_deref());
+        let (content_type, body) = error_body(
+            dialect,
+            code,
+            &refusal.message,
+            refusal.param.as_deref(),
+            url.as_deref(),
+        );
         let mut reply = Self::new(code.status(), content_type, body);
         reply
             .headers

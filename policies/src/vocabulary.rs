@@ -436,7 +436,7 @@ pub struct Refusal {
     pub message: Cow<'static, str>,
     pub cause: Option<String>,
     /// The request field at fault.
-    pub param: Option<&'static str>,
+    pub param: Option<Box<str>>,
     /// Seconds after which a retry makes sense.
     pub retry_after: Option<u32>,
     /// The provider whose page in the console mends it.
@@ -456,8 +456,8 @@ impl Refusal {
     }
 
     /// Names the field at fault.
-    pub fn at(mut self, param: &'static str) -> Self {
-        self.param = Some(param);
+    pub fn at(mut self, param: impl Into<Box<str>>) -> Self {
+        self.param = Some(param.into());
         self
     }
 

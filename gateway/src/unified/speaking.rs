@@ -86,7 +86,7 @@ impl Unified<'_> {
             Dialect::OpenAi,
             refusal.code,
             &refusal.message,
-            refusal.param,
+            refusal.param.as_deref(),
             None,
         );
         let mut event = BytesMut::with_capacity(body.len() + 40);

@@ -172,6 +172,9 @@ impl EventReader {
             return Err(bad("the answer reports an error in its middle"));
         }
         if let Some(mime) = self.at.mime.as_ref().and_then(|at| at.text(&root)) {
+            if !is_of_samples(&mime) {
+                return Err(bad("the answer's audio is not samples"));
+            }
             self.rate = rate_in(&mime).or(self.rate);
         }
         self.read_audio(&root, audio)?;
@@ -210,6 +213,12 @@ fn check_end(root: &Value, at: &Pointer, ends: &[String]) -> Result<bool, BadAns
     } else {
         Ok(finished)
     }
+}
+
+fn is_of_samples(mime: &str) -> bool {
+    let kind = mime.split(';').next().unwrap_or_default().trim();
+    let of_samples = ["audio/l16", "audio/pcm", "audio/raw", "audio/x-raw"];
+    of_samples.iter().any(|known| kind.eq_ignore_ascii_case(known))
 }
 
 /// `audio/L16;codec=pcm;rate=24000`, in any case and with blanks.
@@ -257,6 +266,9 @@ fn text(root: &Value, at: &TranscriptPointers) -> Result<String, BadAnswer> {
         if !parts.is_empty() {
             return Ok(parts.join(" ").trim().to_owned());
         }
+    }
+    if at.silence.as_ref().is_some_and(|at| at.first(root).is_some()) {
+        return Ok(String::new());
     }
     Err(bad("the answer holds no text"))
 }

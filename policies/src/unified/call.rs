@@ -57,8 +57,10 @@ pub(super) fn filled<N: Clone>(
         };
         let items = with.get_attr(list).and_then(|list| list.try_iter());
         for item in items.into_iter().flatten() {
-            let with = context! { item, ..with.clone() };
-            all.push((field.name.clone(), texts.fill(&field.text, &with)?));
+            let text = texts.fill(&field.text, &context! { item, ..with.clone() })?;
+            if !text.is_empty() {
+                all.push((field.name.clone(), text));
+            }
         }
     }
     Ok(all)

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::descriptor::{Glob, Provider, Providers};
+use crate::descriptor::{Glob, Provider, Providers, SpeechSource};
 use crate::vocabulary::{Choice, Code, Refusal, Selection, Task};
 
 /// One provider, model and voice to try.
@@ -45,7 +45,9 @@ pub fn candidates(
             let provider = named(id, providers)?;
             offers(task, &provider).map_err(|refusal| refusal.at("model"))?;
             takes(task, &provider, model)?;
-            let chosen = chosen_voice(&provider, selection);
+            // Where the provider is named, one of its own voices is that one, whatever else its name may stand for.
+            let is_its_own = |voice: &&str| provider.voices.fixed.iter().any(|known| known.id == **voice);
+            let chosen = voice.filter(is_its_own).or(chosen_voice(&provider, selection));
             candidate(task, provider, Some(model), chosen, voice).map(|candidate| vec![candidate])
         }
         None if stands_for_selection(model) => selected(task, voice, selection, providers),
@@ -167,9 +169,12 @@ fn candidate(
         .map(str::to_owned)
         .or_else(|| default.cloned())
         .unwrap_or_default();
-    let voice = match task {
-        Task::Speech => Some(voice(&provider, chosen_voice, asked_voice)?),
-        Task::Transcription | Task::Translation => None,
+    let voice = match &provider.speech {
+        Some(source) if task == Task::Speech => {
+            let voice = voice(source, &provider, &model, chosen_voice, asked_voice);
+            Some(voice.ok_or_else(|| no_voice(&provider))?)
+        }
+        _ => None,
     };
     Ok(Candidate {
         provider,
@@ -178,21 +183,25 @@ fn candidate(
     })
 }
 
-/// The voice asked for, where it is one of the provider's; else the one chosen; else the provider's default.
-fn voice(provider: &Provider, chosen: Option<&str>, asked: Option<&str>) -> Result<String, Refusal> {
+fn no_voice(provider: &Provider) -> Refusal {
+    let message = format!("{} has no voice of its own choice; name one", provider.name);
+    Refusal::new(Code::InvalidRequest, message).at("voice")
+}
+
+/// The voice asked for by its own name; else the one chosen; else the provider's default. OpenAI's names stand for what is
+/// chosen, and for themselves where nothing is and the provider has them too.
+fn voice(
+    source: &SpeechSource,
+    provider: &Provider,
+    model: &str,
+    chosen: Option<&str>,
+    asked: Option<&str>,
+) -> Option<String> {
     let asked = asked.filter(|asked| *asked != DEFAULT);
-    let is_the_providers = |voice: &&str| {
-        !OPENAI_VOICES.contains(voice) || provider.voices.fixed.iter().any(|known| known.id == *voice)
-    };
-    let default = provider
-        .speech
-        .as_ref()
-        .and_then(|source| source.default_voice.as_deref());
-    let voice = asked.filter(is_the_providers).or(chosen).or(default);
-    voice.map(str::to_owned).ok_or_else(|| {
-        let message = format!("{} has no voice of its own choice; name one", provider.name);
-        Refusal::new(Code::InvalidRequest, message).at("voice")
-    })
+    let named = asked.filter(|voice| !OPENAI_VOICES.contains(voice));
+    let shared = asked.filter(|voice| provider.voices.fixed.iter().any(|known| known.id == *voice));
+    let voice = named.or(chosen).or(shared).or(source.default_voice(model));
+    voice.map(str::to_owned)
 }
 
 /// The voice that the user has chosen for this provider.

@@ -114,7 +114,11 @@ impl TranscriptionPlan {
         for (wanted, models, field, what) in asked {
             if wanted && !is_one_of(models, model) {
                 let message = format!("{} does not offer {what} with the model {model}", provider.name);
-                return Err(cannot(field, message));
+                let code = match field {
+                    "response_format" => Code::UnsupportedFormat,
+                    _ => Code::InvalidRequest,
+                };
+                return Err(Refusal::new(code, message).at(field));
             }
         }
         self.languages(request).map(drop)

@@ -11,6 +11,8 @@ use crate::vocabulary::AudioFormat;
 pub(in super::super) struct FileSpeech {
     pub default_model: String,
     pub default_voice: Option<String>,
+    #[serde(default)]
+    pub default_voices: Vec<FileDefaultVoice>,
     /// Those that this call serves; all of the operation's when left out.
     pub models: Option<Vec<String>>,
     pub path: String,
@@ -41,6 +43,13 @@ pub(in super::super) struct FileField {
     pub text: Option<String>,
     pub json: Option<String>,
     pub each: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct FileDefaultVoice {
+    pub models: Vec<String>,
+    pub voice: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,6 +130,7 @@ pub(in super::super) struct FileCan {
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct FileAnswer {
     pub text: Vec<String>,
+    pub silence: Option<String>,
     pub language: Option<String>,
     pub duration: Option<FileTimed>,
     pub words: Option<FileStretches>,

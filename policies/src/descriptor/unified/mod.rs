@@ -23,6 +23,8 @@ pub struct SpeechSource {
     /// The models that this call serves.
     pub models: Vec<Glob>,
     pub default_voice: Option<String>,
+    /// Other voices to begin with, by model; the first that fits.
+    pub default_voices: Vec<(Vec<Glob>, String)>,
     pub head: HeadTemplate,
     pub body: SpeechBody,
     /// Characters that one call takes, by model; the first that fits. Longer input takes several calls.
@@ -135,6 +137,8 @@ pub struct Can {
 pub struct TranscriptPointers {
     /// The first that leads anywhere; all that it leads to, with blanks between.
     pub text: Vec<Pointer>,
+    /// What is there also where nothing was said, and no text.
+    pub silence: Option<Pointer>,
     pub language: Option<Pointer>,
     pub duration: Option<(Pointer, f64)>,
     pub words: Option<Stretches>,
@@ -160,6 +164,17 @@ pub struct Stretches {
 pub enum StretchEnd {
     At(Pointer),
     After(Pointer),
+}
+
+impl SpeechSource {
+    pub fn default_voice(&self, model: &str) -> Option<&str> {
+        let own = self
+            .default_voices
+            .iter()
+            .find(|(models, _)| is_one_of(models, model));
+        own.map(|(_, voice)| voice.as_str())
+            .or(self.default_voice.as_deref())
+    }
 }
 
 impl Provider {

@@ -33,14 +33,20 @@ const OPENAI_SPEECH: &str = r#"{"model": {{ model }}, "input": {{ input }}, "voi
 {%- if speed %}, "speed": {{ speed }}{% endif %}}"#;
 
 /// Name, text, and the list that it stands for.
-const OPENAI_FIELDS: [(&str, &str, Option<&str>); 8] = [
+const OPENAI_FIELDS: [(&str, &str, Option<&str>); 10] = [
     ("model", "{{ model }}", None),
     (
         "language",
-        "{% if language and not translation %}{{ language }}{% endif %}",
+        "{% if languages and languages|length == 1 and not translation %}{{ language }}{% endif %}",
         None,
     ),
+    (
+        "languages[]",
+        "{% if languages|length > 1 %}{{ item }}{% endif %}",
+        Some("languages"),
+    ),
     ("prompt", "{% if prompt %}{{ prompt }}{% endif %}", None),
+    ("keywords[]", "{{ item }}", Some("keywords")),
     (
         "temperature",
         "{% if temperature is not none %}{{ temperature }}{% endif %}",
@@ -98,6 +104,11 @@ impl<'f, 't> Reader<'f, 't> {
             default_model: file.default_model,
             models: models(file.models),
             default_voice: file.default_voice,
+            default_voices: file
+                .default_voices
+                .into_iter()
+                .map(|own| (globs(&own.models), own.voice))
+                .collect(),
             head,
             body,
             max_characters: file.max_characters.into_iter().map(limit).collect(),
@@ -202,6 +213,7 @@ impl<'f, 't> Reader<'f, 't> {
         let at = "transcription.answer";
         Some(TranscriptPointers {
             text: pointers(&file.text, &format!("{at}.text"), self.findings),
+            silence: optional(&file.silence, &format!("{at}.silence"), self.findings),
             language: optional(&file.language, &format!("{at}.language"), self.findings),
             duration: file.duration.and_then(|timed| {
                 Some((
@@ -357,6 +369,7 @@ fn openai_answer() -> TranscriptPointers {
     };
     TranscriptPointers {
         text: vec![at("/text")],
+        silence: None,
         language: Some(at("/language")),
         duration: Some((at("/duration"), 1.0)),
         words: Some(stretches("/words/*", "/word", None)),
