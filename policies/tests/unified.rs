@@ -6,6 +6,7 @@ mod common;
 use bytes::Bytes;
 use common::{PROVIDERS, headers, provider};
 use http::{Method, Uri};
+use policies::descriptor::Voice;
 use policies::rules::{Asked, recognise_unified, said_by, translated};
 use policies::unified::{
     AudioFile, AudioReader, Candidate, SpeechPlan, SpeechRequest, SpokenAs, TranscriptionPlan,
@@ -139,6 +140,16 @@ fn the_callers_word_and_the_selection_make_the_candidates() {
         ),
         ("openai/tts-1", Some("nova"), vec!["openai tts-1 nova".to_owned()]),
         (
+            "azure/hd",
+            None,
+            vec!["azure hd en-US-Ava:DragonHDLatestNeural".to_owned()],
+        ),
+        (
+            "groq/canopylabs/orpheus-arabic-saudi",
+            None,
+            vec!["groq canopylabs/orpheus-arabic-saudi fahad".to_owned()],
+        ),
+        (
             "groq/canopylabs/orpheus-v1-english",
             None,
             vec!["groq canopylabs/orpheus-v1-english autumn".to_owned()],
@@ -147,6 +158,36 @@ fn the_callers_word_and_the_selection_make_the_candidates() {
         let found = chosen(Task::Speech, model, voice, Some(&of_ann)).unwrap();
         assert_eq!(found, expected, "{model} {voice:?}");
     }
+    // A name that apps have built in stands for what is chosen, also at a provider that has a voice of that name.
+    let own = selection(
+        choice("openai-compatible", Some("kokoro"), Some("af_heart")),
+        vec![],
+    );
+    for (model, voice, expected) in [
+        ("tts-1", "alloy", "openai-compatible kokoro af_heart"),
+        (
+            "openai-compatible/kokoro",
+            "alloy",
+            "openai-compatible kokoro alloy",
+        ),
+        (
+            "openai-compatible/kokoro",
+            "default",
+            "openai-compatible kokoro af_heart",
+        ),
+        ("openai/tts-1", "default", "openai tts-1 alloy"),
+    ] {
+        assert_eq!(
+            chosen(Task::Speech, model, Some(voice), Some(&own)).unwrap(),
+            [expected],
+            "{model} {voice}"
+        );
+    }
+    let nothing_chosen = selection(choice("openai", None, None), vec![]);
+    assert_eq!(
+        chosen(Task::Speech, "default", Some("nova"), Some(&nothing_chosen)).unwrap(),
+        ["openai gpt-4o-mini-tts nova"]
+    );
     let heard = selection(choice("azure", None, None), vec![]);
     assert_eq!(
         chosen(Task::Transcription, "whisper-1", None, Some(&heard)).unwrap(),
@@ -227,7 +268,7 @@ fn what_nobody_can_serve_is_refused_by_field() {
         };
         assert_eq!(refusal.code, code, "{model}: {}", refusal.message);
         if param.is_some() {
-            assert_eq!(refusal.param, param, "{model}");
+            assert_eq!(refusal.param.as_deref(), param, "{model}");
         }
     }
 }
@@ -332,7 +373,7 @@ fn what_a_provider_cannot_do_is_told_by_field_and_with_what_it_can() {
     ] {
         let refusal = SpeechPlan::new(&candidate(id, model), &spoken(asked)).unwrap_err();
         assert_eq!(
-            (refusal.code, refusal.param),
+            (refusal.code, refusal.param.as_deref()),
             (code, Some(param)),
             "{id}: {}",
             refusal.message
@@ -343,6 +384,28 @@ fn what_a_provider_cannot_do_is_told_by_field_and_with_what_it_can() {
             "{}",
             refusal.message
         );
+    }
+}
+
+#[test]
+fn a_style_is_one_that_the_voice_has() {
+    let voice = |styles: &[&str]| Voice {
+        id: "en-US-AriaNeural".to_owned(),
+        name: "Aria".to_owned(),
+        languages: vec![],
+        gender: None,
+        styles: styles.iter().map(|style| (*style).to_owned()).collect(),
+        preview_url: None,
+    };
+    let plan = |asked: Value| SpeechPlan::new(&candidate("azure", "neural"), &spoken(asked)).unwrap();
+    let cheerful = plan(json!({"instructions": "cheerful"}));
+    assert!(cheerful.wants_style() && !plan(json!({})).wants_style());
+    assert!(cheerful.check_style(&voice(&["chat", "cheerful"])).is_ok());
+    assert!(plan(json!({})).check_style(&voice(&[])).is_ok());
+    for (styles, says) in [(&["chat", "sad"][..], "chat, sad"), (&[], "no instructions")] {
+        let refusal = cheerful.check_style(&voice(styles)).unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some("instructions"));
+        assert!(refusal.message.contains(says), "{}", refusal.message);
     }
 }
 
@@ -390,6 +453,14 @@ fn transcribed(fields: &[(&str, &str)]) -> TranscriptionRequest {
         .unwrap_or_else(|refusal| panic!("{}", refusal.message))
 }
 
+fn code_for(param: &str) -> Code {
+    if param == "response_format" {
+        Code::UnsupportedFormat
+    } else {
+        Code::InvalidRequest
+    }
+}
+
 #[test]
 fn what_a_transcriber_cannot_do_is_told_by_field() {
     let words = [
@@ -398,7 +469,7 @@ fn what_a_transcriber_cannot_do_is_told_by_field() {
     ];
     for (id, model, fields, param) in [
         ("elevenlabs", "scribe_v2", &[("prompt", "x")][..], "prompt"),
-        ("elevenlabs", "scribe_v1", &[("keywords[]", "x")], "keywords[]"),
+        ("elevenlabs", "scribe_v1", &[("keywords[]", "x")], "keywords"),
         (
             "azure",
             "fast-transcription",
@@ -406,8 +477,8 @@ fn what_a_transcriber_cannot_do_is_told_by_field() {
             "temperature",
         ),
         ("azure", "fast-transcription", &[("language", "tlh")], "language"),
-        ("azure", "mai-transcribe-2", &words, "timestamp_granularities[]"),
-        ("openai", "gpt-4o-transcribe", &words, "timestamp_granularities[]"),
+        ("azure", "mai-transcribe-2", &words, "timestamp_granularities"),
+        ("openai", "gpt-4o-transcribe", &words, "timestamp_granularities"),
         (
             "openai",
             "gpt-4o-transcribe",
@@ -424,15 +495,15 @@ fn what_a_transcriber_cannot_do_is_told_by_field() {
             "deepgram",
             "nova-3",
             &[("languages[]", "en"), ("languages[]", "de")],
-            "languages[]",
+            "languages",
         ),
     ] {
         let plan = TranscriptionPlan::new(Task::Transcription, &candidate(id, model), &AudioFile::default())
             .unwrap();
         let refusal = plan.check(&transcribed(fields)).unwrap_err();
         assert_eq!(
-            (refusal.code, refusal.param),
-            (Code::InvalidRequest, Some(param)),
+            (refusal.code, refusal.param.as_deref()),
+            (code_for(param), Some(param)),
             "{id}: {}",
             refusal.message
         );
@@ -444,7 +515,7 @@ fn what_a_transcriber_cannot_do_is_told_by_field() {
     }
     for (id, model) in [("elevenlabs", "scribe_v2"), ("gemini", "gemini-3.5-transcribe")] {
         let refusal = TranscriptionPlan::new(Task::Translation, &candidate(id, model), &AudioFile::default());
-        assert_eq!(refusal.unwrap_err().param, Some("model"));
+        assert_eq!(refusal.unwrap_err().param.as_deref(), Some("model"));
     }
 }
 
@@ -528,6 +599,10 @@ fn a_stream_that_is_no_speech_is_told() {
             "base64",
         ),
         (String::new(), "stops before its end"),
+        (
+            stream(&[1, 2], 1, "STOP").replace("audio/l16", "audio/mpeg"),
+            "not samples",
+        ),
     ] {
         let (read, _) = read(&text, 7);
         assert!(
@@ -681,10 +756,21 @@ fn an_answer_that_is_no_transcript_is_told() {
             "{id} {answer}: {told}"
         );
     }
-    assert_eq!(
-        heard("elevenlabs", "scribe_v2", json!({"text": ""}), true)["text"],
-        ""
-    );
+    for (id, model, silence) in [
+        ("elevenlabs", "scribe_v2", json!({"text": ""})),
+        (
+            "azure",
+            "fast-transcription",
+            json!({"durationMilliseconds": 3000, "combinedPhrases": [], "phrases": []}),
+        ),
+        (
+            "gemini",
+            "gemini-3.5-transcribe",
+            json!({"candidates": [{"finishReason": "STOP"}]}),
+        ),
+    ] {
+        assert_eq!(heard(id, model, silence, true)["text"], "", "{id}");
+    }
 }
 
 #[test]

@@ -252,6 +252,7 @@ pub(super) struct FileVoices {
     pub name: String,
     pub languages: Vec<String>,
     pub gender: Option<String>,
+    pub styles: Option<String>,
     pub preview: Option<String>,
     pub next: Option<String>,
     pub page_query: Option<String>,

@@ -425,6 +425,7 @@ fn voices(file: FileVoices, findings: &mut Findings<'_>) -> VoiceSource {
         name: pointer(&file.name, "voices.name", findings).unwrap_or_default(),
         languages: pointers(&file.languages, "voices.languages", findings),
         gender: optional(&file.gender, "voices.gender", findings),
+        styles: optional(&file.styles, "voices.styles", findings),
         preview: optional(&file.preview, "voices.preview", findings),
         next: optional(&file.next, "voices.next", findings),
         page_query: file.page_query,

@@ -256,6 +256,8 @@ pub struct VoiceSource {
     pub name: Pointer,
     pub languages: Vec<Pointer>,
     pub gender: Option<Pointer>,
+    /// Ways of speaking that a voice has, where instructions name one of them.
+    pub styles: Option<Pointer>,
     pub preview: Option<Pointer>,
     pub next: Option<Pointer>,
     pub page_query: Option<String>,
@@ -276,6 +278,8 @@ pub struct Voice {
     #[serde(default)]
     pub languages: Vec<String>,
     pub gender: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub styles: Vec<String>,
     pub preview_url: Option<String>,
 }
 

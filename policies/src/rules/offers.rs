@@ -1,11 +1,14 @@
 //! Whether a provider offers a model or a voice, as far as its descriptor alone can say.
 
 use crate::descriptor::Provider;
-use crate::vocabulary::Operation;
+use crate::vocabulary::{Operation, Task};
 
 /// `None`: only the provider itself can say.
 pub fn offers_model(provider: &Provider, operation: Operation, id: &str) -> Option<bool> {
     let models = &provider.models;
+    if !is_served(provider, operation, id) {
+        return Some(false);
+    }
     if let Some(known) = models.fixed.iter().find(|model| model.id == id) {
         return Some(known.operations.contains(&operation));
     }
@@ -16,6 +19,15 @@ pub fn offers_model(provider: &Provider, operation: Operation, id: &str) -> Opti
         Some(test) if !test.names.is_empty() && test.flag.is_none() => Some(false),
         _ if models.call.is_none() && !models.fixed.is_empty() => Some(false),
         _ => None,
+    }
+}
+
+/// Whether a selection of it could be called: models that only native calls reach are none to choose.
+fn is_served(provider: &Provider, operation: Operation, id: &str) -> bool {
+    match operation {
+        Operation::Tts => provider.speech.is_none() || provider.serves(Task::Speech, id),
+        Operation::Stt => provider.transcription.is_none() || provider.serves(Task::Transcription, id),
+        Operation::Lookup => false,
     }
 }
 
@@ -43,7 +55,9 @@ mod tests {
             ("azure", tts, "nural", Some(false)),
             ("gemini", tts, "gemini-9-tts", Some(true)),
             ("gemini", tts, "gemini-9-pro", Some(false)),
-            ("elevenlabs", stt, "scribe_v9", Some(true)),
+            ("azure", stt, "short-audio", Some(false)),
+            ("gemini", stt, "gemini-3.5-transcribe-live", Some(false)),
+            ("elevenlabs", stt, "scribe_v9", Some(false)),
             ("elevenlabs", stt, "whisper", Some(false)),
             ("elevenlabs", tts, "scribe_v2", Some(false)),
             ("elevenlabs", tts, "eleven_v9", None),

@@ -53,8 +53,8 @@ fn asked(method: &Method, path: &str) -> Option<Asked> {
         (&Method::POST, "/audio/speech") => Some(Asked::Task(Task::Speech)),
         (&Method::POST, "/audio/transcriptions") => Some(Asked::Task(Task::Transcription)),
         (&Method::POST, "/audio/translations") => Some(Asked::Task(Task::Translation)),
-        (&Method::GET, "/models") => Some(Asked::Models),
-        (&Method::GET, path) => {
+        (&Method::GET | &Method::HEAD, "/models") => Some(Asked::Models),
+        (&Method::GET | &Method::HEAD, path) => {
             let id = path.strip_prefix("/models/")?;
             let id = percent_decode_str(id).decode_utf8().ok()?;
             Some(Asked::Model(id.into_owned()))

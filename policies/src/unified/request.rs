@@ -71,6 +71,8 @@ impl TranscriptionRequest {
     }
 }
 
+/// As the record keeps it.
+const LONGEST_ID: usize = 200;
 /// As much of a field's name as a refusal repeats.
 const LONGEST_NAME: usize = 64;
 
@@ -86,7 +88,15 @@ fn unknown_field(name: &str, known: &[&'static str]) -> Refusal {
         Some(near) => write!(message, "; did you mean `{near}`?"),
         None => write!(message, "; known are {}", known.join(", ")),
     };
-    Refusal::new(Code::InvalidRequest, message)
+    Refusal::new(Code::InvalidRequest, message).at(shown)
+}
+
+/// The name of a model or a voice: short and printable, since it goes into paths, headers and records.
+fn name(field: &'static str, text: &str) -> Result<String, Refusal> {
+    if text.len() > LONGEST_ID || text.chars().any(char::is_control) {
+        return Err(invalid(field, "must be at most 200 bytes of printable text"));
+    }
+    Ok(text.to_owned())
 }
 
 fn invalid(field: &'static str, wanted: &str) -> Refusal {

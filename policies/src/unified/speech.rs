@@ -4,7 +4,7 @@ use bytes::Bytes;
 use minijinja::{Value, context};
 
 use super::{Candidate, SpeechRequest, TranslatedCall, call, split};
-use crate::descriptor::{SpeechBody, SpeechSource, is_one_of};
+use crate::descriptor::{SpeechBody, SpeechSource, Voice, is_one_of};
 use crate::rewrite::RewriteError;
 use crate::vocabulary::{AudioFormat, Code, Refusal};
 
@@ -59,6 +59,33 @@ impl SpeechPlan {
     /// never [`SpokenAs::AsAsked`].
     pub fn pieces(&self) -> usize {
         self.pieces.len()
+    }
+
+    /// Whether it depends on the voice that is to speak, which only the provider's list tells.
+    pub fn wants_style(&self) -> bool {
+        let provider = &self.candidate.provider;
+        let is_style = provider
+            .speech
+            .as_ref()
+            .is_some_and(|source| !source.styles.is_empty());
+        is_style && self.request.instructions.is_some() && provider.voices.styles.is_some()
+    }
+
+    /// Refuses a style that the voice does not have: the provider would speak without it.
+    pub fn check_style(&self, voice: &Voice) -> Result<(), Refusal> {
+        let has = |style: &String| voice.styles.contains(style);
+        if self.request.instructions.as_ref().is_none_or(has) {
+            return Ok(());
+        }
+        let (name, id) = (&self.candidate.provider.name, &voice.id);
+        let message = match voice.styles.as_slice() {
+            [] => format!("{name}'s voice {id} takes no instructions"),
+            styles => format!(
+                "{name}'s voice {id} takes one of its styles: {}",
+                styles.join(", ")
+            ),
+        };
+        Err(cannot("instructions", message))
     }
 
     pub fn call(&self, piece: usize) -> Result<TranslatedCall, RewriteError> {
@@ -153,7 +180,11 @@ fn pieces(candidate: &Candidate, source: &SpeechSource, request: &SpeechRequest)
     let limit = limit(candidate, source);
     let pieces = limit.map(|limit| split(&request.input, limit, source.wide_characters_count_double));
     match pieces {
-        Some(pieces) if pieces.len() > 1 => pieces.into_iter().map(str::to_owned).collect(),
+        Some(pieces) if pieces.len() > 1 => {
+            // A long run of blanks is a piece by itself, and nothing that could be spoken.
+            let spoken = pieces.into_iter().filter(|piece| !piece.trim().is_empty());
+            spoken.map(str::to_owned).collect()
+        }
         _ => vec![request.input.clone()],
     }
 }

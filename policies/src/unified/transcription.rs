@@ -86,7 +86,7 @@ impl TranscriptionPlan {
             (
                 request.words,
                 &can.words,
-                "timestamp_granularities[]",
+                "timestamp_granularities",
                 "times of words",
             ),
             (is_timed(request), &can.times, "response_format", "times"),
@@ -100,7 +100,7 @@ impl TranscriptionPlan {
             (
                 !request.keywords.is_empty(),
                 &can.keywords,
-                "keywords[]",
+                "keywords",
                 "keywords",
             ),
             (
@@ -109,7 +109,7 @@ impl TranscriptionPlan {
                 "temperature",
                 "a temperature",
             ),
-            (several, &can.languages, "languages[]", "more than one language"),
+            (several, &can.languages, "languages", "more than one language"),
         ];
         for (wanted, models, field, what) in asked {
             if wanted && !is_one_of(models, model) {

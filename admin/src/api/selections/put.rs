@@ -164,6 +164,8 @@ fn name(given: Option<String>, field: String) -> Result<Option<String>, Problem>
         !text.trim().is_empty() && text.len() <= NAME_MAX && !text.chars().any(char::is_control)
     };
     match given {
+        // As good as leaving it out.
+        Some(text) if text == "default" => Ok(None),
         Some(text) if !fits(&text) => {
             let detail = format!("`{field}` is 1 to {NAME_MAX} bytes of printable text, or null");
             Err(Problem::invalid(field, detail))

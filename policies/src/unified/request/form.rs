@@ -3,7 +3,7 @@
 //! Lists come as `name[]` or as `name`, repeated. An empty field is as good as absent, as forms send those that
 //! nobody filled in.
 
-use super::{TranscriptionRequest, invalid, is_blank, unknown_field, unsupported};
+use super::{TranscriptionRequest, invalid, is_blank, name, unknown_field, unsupported};
 use crate::vocabulary::{Refusal, Task, TranscriptFormat};
 
 /// The fields of both endpoints, which stand once.
@@ -51,7 +51,7 @@ pub(super) fn transcription(
     let model = form.one("model").ok_or_else(|| invalid("model", "is missing"))?;
     Ok(TranscriptionRequest {
         task,
-        model: model.to_owned(),
+        model: name("model", model)?,
         languages: form.languages(),
         prompt: form.one("prompt").map(str::to_owned),
         keywords: form.all("keywords").map(str::to_owned).collect(),
@@ -315,7 +315,7 @@ mod tests {
                 TranscriptFormat::Json | TranscriptFormat::Text | TranscriptFormat::DiarizedJson => {
                     assert!(streamed.unwrap(), "{format}");
                 }
-                _ => assert_eq!(streamed.unwrap_err().param, Some("stream"), "{format}"),
+                _ => assert_eq!(streamed.unwrap_err().param.as_deref(), Some("stream"), "{format}"),
             }
         }
     }
@@ -365,7 +365,7 @@ mod tests {
         ] {
             let refusal = read(Task::Transcription, &[("model", "m"), (name, value)]).expect_err(name);
             assert_eq!(
-                (refusal.code, refusal.param),
+                (refusal.code, refusal.param.as_deref()),
                 (Code::InvalidRequest, Some(field)),
                 "{name}"
             );
@@ -373,7 +373,7 @@ mod tests {
         }
         for fields in [&[][..], &[("model", " ")]] {
             assert_eq!(
-                read(Task::Transcription, fields).unwrap_err().param,
+                read(Task::Transcription, fields).unwrap_err().param.as_deref(),
                 Some("model")
             );
         }
@@ -399,7 +399,9 @@ mod tests {
         for format in TranscriptFormat::ALL {
             let fields = [("response_format", format.as_str()), ("model", "m")];
             let refused = read(Task::Translation, &fields).err();
-            let refused = refused.map(|refusal| (refusal.code, refusal.param));
+            let refused = refused
+                .as_ref()
+                .map(|refusal| (refusal.code, refusal.param.as_deref()));
             let expected = (*format == TranscriptFormat::DiarizedJson)
                 .then_some((Code::UnsupportedFormat, Some("response_format")));
             assert_eq!(refused, expected, "{format}");

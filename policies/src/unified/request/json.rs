@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Delivery, SpeechRequest, invalid, is_blank, unknown_field, unsupported};
+use super::{Delivery, SpeechRequest, invalid, is_blank, name, unknown_field, unsupported};
 use crate::vocabulary::{AudioFormat, Code, Refusal};
 
 const FIELDS: &[&str] = &[
@@ -17,16 +17,16 @@ const FIELDS: &[&str] = &[
 
 /// Beyond every provider's limit, yet far from what a body may hold.
 const LONGEST_INPUT: usize = 1_000_000;
+/// OpenAI's own limit. They go with every piece of a long input.
+const LONGEST_INSTRUCTIONS: usize = 4_096;
 
 pub(super) fn speech(body: &[u8]) -> Result<SpeechRequest, Refusal> {
     let fields = object(body)?;
     Ok(SpeechRequest {
-        model: filled(&fields, "model")?,
+        model: name("model", &filled(&fields, "model")?)?,
         input: input(&fields)?,
         voice: voice(&fields)?,
-        instructions: string(&fields, "instructions")?
-            .filter(|text| !is_blank(text))
-            .map(str::to_owned),
+        instructions: instructions(&fields)?,
         format: format(&fields)?,
         speed: speed(&fields)?,
         delivery: delivery(&fields)?,
@@ -80,6 +80,16 @@ fn input(fields: &Map<String, Value>) -> Result<String, Refusal> {
     Ok(input)
 }
 
+fn instructions(fields: &Map<String, Value>) -> Result<Option<String>, Refusal> {
+    let said = string(fields, "instructions")?.filter(|text| !is_blank(text));
+    match said {
+        Some(text) if text.len() > LONGEST_INSTRUCTIONS && text.chars().count() > LONGEST_INSTRUCTIONS => {
+            Err(invalid("instructions", "must be at most 4096 characters long"))
+        }
+        said => Ok(said.map(str::to_owned)),
+    }
+}
+
 /// A name, or an object with an id as OpenAI takes it for voices of one's own.
 fn voice(fields: &Map<String, Value>) -> Result<Option<String>, Refusal> {
     let named = match fields.get("voice") {
@@ -97,7 +107,8 @@ fn voice(fields: &Map<String, Value>) -> Result<Option<String>, Refusal> {
             "must not be empty; leave it out for the default",
         ));
     }
-    Ok(Some(named.clone()).filter(|name| name != "default"))
+    let named = name("voice", named)?;
+    Ok(Some(named).filter(|name| name != "default"))
 }
 
 fn format(fields: &Map<String, Value>) -> Result<AudioFormat, Refusal> {
@@ -196,6 +207,7 @@ mod tests {
             (r#","voice":{"id":7}"#, "voice", "string or"),
             (r#","voice":{"id":"a","name":"b"}"#, "voice", "string or"),
             (r#","voice":" ""#, "voice", "empty"),
+            (r#","voice":"a\u0000b""#, "voice", "printable"),
             (r#","instructions":[]"#, "instructions", "string"),
             (r#","response_format":3"#, "response_format", "string"),
             (r#","speed":0.2"#, "speed", "0.25 to 4.0"),
@@ -205,7 +217,7 @@ mod tests {
         ] {
             let refusal = refused(&with(more));
             assert_eq!(
-                (refusal.code, refusal.param),
+                (refusal.code, refusal.param.as_deref()),
                 (Code::InvalidRequest, Some(field)),
                 "{more}"
             );
@@ -218,7 +230,7 @@ mod tests {
             (r#"{"model":"m","input":" \n\u3000"}"#, "input"),
             (r#"{"model":"m","input":["x"]}"#, "input"),
         ] {
-            assert_eq!(refused(body).param, Some(field), "{body}");
+            assert_eq!(refused(body).param.as_deref(), Some(field), "{body}");
         }
     }
 
@@ -226,7 +238,7 @@ mod tests {
     fn a_format_that_is_none_of_ours_is_told_the_ones_that_are() {
         let refusal = refused(&with(r#","response_format":"ogg""#));
         assert_eq!(
-            (refusal.code, refusal.param),
+            (refusal.code, refusal.param.as_deref()),
             (Code::UnsupportedFormat, Some("response_format"))
         );
         assert!(refusal.message.contains("mp3, opus, aac, flac, wav, pcm"));
@@ -266,7 +278,7 @@ mod tests {
         let at_most = "é".repeat(LONGEST_INPUT);
         let body = |input: &str| format!(r#"{{"model":"m","input":"{input}"}}"#);
         assert_eq!(parsed(&body(&at_most)).input, at_most);
-        assert_eq!(refused(&body(&(at_most + "e"))).param, Some("input"));
+        assert_eq!(refused(&body(&(at_most + "e"))).param.as_deref(), Some("input"));
     }
 
     proptest! {
