@@ -10,11 +10,11 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, fs};
 
-use common::{PROVIDERS, enough};
+use common::{PROVIDERS, enough, upstream_text};
 use policies::descriptor::Provider;
-use policies::rewrite::upstream_head;
 use policies::rules::{route, translated};
 use policies::unified::{
     AudioEncoding, AudioFile, SpeechPlan, SpeechRequest, SpokenAs, TranscriptionPlan, TranscriptionRequest,
@@ -22,41 +22,10 @@ use policies::unified::{
 };
 use policies::vocabulary::Task;
 
-fn head(provider: &Provider, head: &TranslatedHead) -> String {
-    let provider = PROVIDERS.get(provider.id.as_str()).unwrap();
-    let hosts = provider
-        .hosts(&provider.settings(&enough(provider)).unwrap())
-        .unwrap();
+fn head(provider: &Arc<Provider>, head: &TranslatedHead) -> String {
     let inbound = translated(provider, head).unwrap_or_else(|refusal| panic!("{}", refusal.message));
     let route = route(&inbound, &head.method).unwrap_or_else(|refusal| panic!("{}", refusal.message));
-    let origin = hosts.get(&route.endpoint().host).unwrap();
-    let key = "THE-PROVIDERS-KEY";
-    let query = inbound.query.as_deref();
-    let parts = upstream_head(
-        provider,
-        origin,
-        &head.method,
-        &inbound.raw_path,
-        query,
-        &head.headers,
-        key,
-    )
-    .unwrap();
-    let scheme = if origin.https { "https" } else { "http" };
-    let mut lines: Vec<_> = parts
-        .headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
-        .collect();
-    lines.sort();
-    let operation = route.endpoint().operation;
-    format!(
-        "# to {scheme}://{}, operation {operation}\n{} {}\n{}\n",
-        origin.authority(),
-        parts.method,
-        parts.uri,
-        lines.concat()
-    )
+    upstream_text(&inbound, &route, &head.method, &enough(provider), &head.headers) + "\n"
 }
 
 fn speech(text: &str) -> String {

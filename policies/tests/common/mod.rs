@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use policies::descriptor::{Provider, Providers, Settings};
+use policies::rewrite::upstream_head;
 use policies::rules::{Inbound, Route, recognise, route};
 use policies::vocabulary::{Code, Dialect, Refusal};
 
@@ -76,4 +77,29 @@ pub fn routed(method: &str, target: &str, head: &[(&str, &str)]) -> Result<(Inbo
     let inbound = seen(method, target, head).map_err(|(_, refusal)| refusal.code)?;
     let route = route(&inbound, &method.parse().unwrap()).map_err(|refusal| refusal.code)?;
     Ok((inbound, route))
+}
+
+/// A head on its way to a provider, as golden files show it.
+pub fn upstream_text(
+    inbound: &Inbound,
+    route: &Route,
+    method: &Method,
+    given: &Settings,
+    head: &HeaderMap,
+) -> String {
+    let provider = &inbound.provider;
+    let hosts = provider.hosts(&provider.settings(given).unwrap()).unwrap();
+    let origin = hosts.get(&route.endpoint().host).unwrap();
+    let (path, query) = (&inbound.raw_path, inbound.query.as_deref());
+    let parts = upstream_head(provider, origin, method, path, query, head, "THE-PROVIDERS-KEY").unwrap();
+    let scheme = if origin.https { "https" } else { "http" };
+    let mut lines: Vec<_> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+        .collect();
+    lines.sort();
+    let (authority, operation) = (origin.authority(), route.endpoint().operation);
+    let target = format!("# to {scheme}://{authority}, operation {operation}\n");
+    format!("{target}{} {}\n{}", parts.method, parts.uri, lines.concat())
 }
