@@ -262,10 +262,13 @@ impl Unified<'_> {
 /// Returns when the caller has left. What is left of its body after an early answer is of no use to anyone; after it
 /// only silence, or the next request, may come.
 pub(super) async fn gone(session: &mut ServerSession) -> BError {
+    let mut body_is_done = session.is_body_done();
     loop {
-        let body_is_done = session.is_body_done();
-        if let Err(error) = session.read_body_or_idle(body_is_done).await {
-            return error;
+        match session.read_body_or_idle(body_is_done).await {
+            Ok(Some(_)) => body_is_done = session.is_body_done(),
+            // The session itself does not call a body done that ends in trailers.
+            Ok(None) => body_is_done = true,
+            Err(error) => return error,
         }
     }
 }
