@@ -122,6 +122,11 @@ impl<'c> Attempt<'c> {
         self
     }
 
+    /// The model of a translated call.
+    pub fn model(&self) -> Option<&str> {
+        self.model
+    }
+
     /// What was consumed until now.
     pub fn reading(&self) -> Reading {
         let mut reading = self.meter.reading();

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora::BError;
 use pingora::protocols::http::ServerSession;
 use policies::unified::TranslatedHead;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::Unified;
 use super::attempts::Patience;
@@ -131,7 +131,7 @@ impl Unified<'_> {
         );
         let upstream = tokio::select! {
             biased;
-            opened = timeout_at(patience.end, opening) => opened.unwrap_or(Err(Fault::TimedOut("connecting")))?,
+            opened = patience.bound(opening) => opened?,
             error = gone(self.session) => return Err(left(Some(error))),
         };
         attempt.connected(began.elapsed());
@@ -236,6 +236,10 @@ impl Unified<'_> {
                     if patience.is_for_others() && !self.request.any_has_key(patience.others()).await =>
                 {
                     patience.wait_on();
+                }
+                // The provider still had time of its own.
+                Err(Fault::TimedOut(waiting)) if Instant::now() < limit => {
+                    return Err(Fault::GivenUp(waiting));
                 }
                 heard => return heard,
             }

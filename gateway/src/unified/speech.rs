@@ -54,7 +54,9 @@ impl Request<'_> {
         for candidate in &found {
             match SpeechPlan::new(candidate, request) {
                 Ok(plan) => plans.push(plan),
-                Err(refusal) if plans.is_empty() => return Err(refusal),
+                Err(refusal) if plans.is_empty() => {
+                    return Err(refusal.provider(candidate.provider.id.clone()));
+                }
                 Err(_) => {}
             }
         }
@@ -72,7 +74,7 @@ impl Unified<'_> {
         drop(body);
         let plans = self.request.speech_plans(&request).await?;
         let others: Vec<Candidate> = plans.iter().map(|plan| plan.candidate().clone()).collect();
-        let (mut attempts, end) = (Attempts::default(), self.request.attempts_end());
+        let (mut attempts, end) = (Attempts::default(), self.request.attempts_end(plans.len()));
         for (at, plan) in plans.iter().enumerate() {
             let speech = Speech {
                 plan,
@@ -173,14 +175,10 @@ impl Unified<'_> {
         let before = speech.sound.seconds();
         let mut any = false;
         while !upstream.is_complete() {
-            let event = if speech.speaking.begun {
-                self.hear(upstream, Instant::now() + idle, "waiting for more audio")
-                    .await
-            } else {
-                self.hear_patiently(upstream, idle, "waiting for audio", &mut speech.patience)
-                    .await
-            };
-            let Event::Chunk(chunk) = event? else { break };
+            let event = self
+                .hear_patiently(upstream, idle, "waiting for audio", &mut speech.patience)
+                .await?;
+            let Event::Chunk(chunk) = event else { break };
             attempt.answer_chunk(&chunk);
             let audio = speech.sound.feed(&mut source, chunk, encoders).await?;
             any |= !audio.is_empty() || speech.sound.seconds() > before;
@@ -208,7 +206,11 @@ impl Unified<'_> {
         if !speech.speaking.begun {
             speech.speaking.length = speech.sound.length(&audio);
         }
-        self.utter(&mut speech.speaking, audio).await
+        self.utter(&mut speech.speaking, audio).await?;
+        if speech.speaking.begun {
+            speech.patience.settle();
+        }
+        Ok(())
     }
 }
 
