@@ -147,6 +147,14 @@ impl Fault {
         })
     }
 
+    /// The same, where a part of the answer has gone down already.
+    pub fn in_mid_answer(self) -> Self {
+        match self {
+            Fault::CallerLeft(_) | Fault::Refused(_) | Fault::Internal(_) => self,
+            other => Fault::Broken(other.cause().to_owned()),
+        }
+    }
+
     /// A closed set of words for metrics; `None` when the provider is not at fault.
     pub fn kind(&self) -> Option<&'static str> {
         match self {

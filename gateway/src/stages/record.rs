@@ -107,12 +107,16 @@ impl<'c> Attempt<'c> {
 
     /// One call of several that a request may make, for a model that is known. What it takes is counted from now.
     pub fn numbered(mut self, number: u16, model: &'c str) -> Self {
+        self.call_of_several(number, Some(model));
+        self
+    }
+
+    fn call_of_several(&mut self, number: u16, model: Option<&'c str>) {
         self.id = Uuid::now_v7();
         self.number = number;
         self.began = Instant::now();
         self.overhead_from = None;
-        self.model = Some(model);
-        self
+        self.model = model;
     }
 
     /// The first of them, before which nothing was waited for but the caller's body, for `waited`.
@@ -120,6 +124,13 @@ impl<'c> Attempt<'c> {
         self.overhead_from = Some(self.call.began);
         self.connecting = waited;
         self
+    }
+
+    /// Another exchange for the same candidate.
+    pub fn again(&self, headers: &HeaderMap) -> Self {
+        let mut again = Self::begin(self.vault, self.meters, self.call, self.grant, headers);
+        again.call_of_several(self.number, self.model);
+        again
     }
 
     /// The model of a translated call.

@@ -1,7 +1,7 @@
 //! A call on the wire: sent whole to one candidate, its answer's head waited for, while the caller is watched.
 //!
-//! A pooled connection that turns out to be dead is replaced once; nothing has been answered on it, and a caller of
-//! `/v1` would otherwise be sent to the next candidate for it.
+//! A pooled connection that turns out to be dead is replaced once, if the provider cannot have begun with what was sent
+//! on it; a caller of `/v1` would otherwise be sent to the next candidate for it. Both exchanges are on record.
 
 use std::future::ready;
 use std::time::Duration;
@@ -82,7 +82,12 @@ impl Unified<'_> {
                 .await;
             match heard {
                 Ok(()) => return self.begin_answer(permit, attempt, upstream).await,
-                Err(Fault::Lost(_)) if again && upstream.reused => again = false,
+                Err(fault) if again && upstream.was_unheeded() => {
+                    again = false;
+                    upstream.abort().await;
+                    let next = attempt.again(&head.headers);
+                    std::mem::replace(attempt, next).end(Err(&fault));
+                }
                 Err(fault) => {
                     upstream.abort().await;
                     return Err(self.noted(permit, fault));
@@ -108,8 +113,12 @@ impl Unified<'_> {
         };
         attempt.answered(head.status.as_u16(), &head.headers);
         self.request.note_answer(permit, head.status.as_u16());
-        if head.status.is_success() {
+        if head.status.is_success() && upstream.is_sent() {
             return Ok(upstream);
+        }
+        if head.status.is_success() {
+            upstream.abort().await;
+            return Err(Fault::Garbled("a success before the whole request had been sent".into()).into());
         }
         Err(Box::pin(self.judge(permit, attempt, upstream)).await)
     }
@@ -214,7 +223,10 @@ impl Unified<'_> {
             else {
                 return Ok(Sent::All);
             };
-            if self.send(chunk, attempt, upstream).await? == Sent::Part || has_head(upstream).await? {
+            if chunk.is_empty() {
+                continue;
+            }
+            if has_head(upstream).await? || self.send(chunk, attempt, upstream).await? == Sent::Part {
                 return Ok(Sent::Part);
             }
         }

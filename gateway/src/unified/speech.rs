@@ -155,7 +155,13 @@ impl Unified<'_> {
         } else {
             upstream.abort().await;
         }
-        passed.map_err(Trouble::Fault)
+        passed.map_err(|fault| {
+            Trouble::Fault(if speech.speaking.begun {
+                fault.in_mid_answer()
+            } else {
+                fault
+            })
+        })
     }
 
     async fn pass_audio(
@@ -168,7 +174,7 @@ impl Unified<'_> {
     ) -> Result<(), Fault> {
         let encoders = &self.request.gateway.encoders;
         let idle = permit.grant.provider().timeouts.idle;
-        let mut source = Source::new(speech.plan.candidate());
+        let mut source = Source::new(speech.plan);
         if let Some(head) = upstream.head() {
             source.begin(&head.headers)?;
         }
@@ -216,7 +222,8 @@ impl Unified<'_> {
 
 /// What several calls have consumed together, as far as each says so.
 fn sum(one: &Reading, other: &Reading) -> Reading {
-    let whole = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(|a, b| a + b);
+    let whole =
+        |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(u64::saturating_add);
     Reading {
         characters: whole(one.characters, other.characters),
         tokens_in: whole(one.tokens_in, other.tokens_in),
