@@ -46,6 +46,14 @@ impl Marks {
         self.credential = credential;
     }
 
+    /// Those of a refusal: nothing that belongs to another candidate than `provider`.
+    pub fn refused_for(&mut self, provider: Option<&ProviderId>) {
+        let named = provider.and_then(|id| HeaderValue::from_str(id.as_str()).ok());
+        if self.provider != named {
+            (self.provider, self.model, self.credential) = (named, None, None);
+        }
+    }
+
     /// The model, where Voxgate chose it.
     pub fn model(&mut self, model: &str) {
         self.model = HeaderValue::from_str(model).ok();

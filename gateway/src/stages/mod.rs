@@ -97,6 +97,8 @@ pub enum Fault {
     /// The connection ended before an answer.
     Lost(String),
     TimedOut(&'static str),
+    /// The provider still had time of its own, but others, or the caller, have waited long enough.
+    GivenUp(&'static str),
     /// The answer makes no sense as HTTP.
     Garbled(String),
     /// The answer would lead the caller past the gateway.
@@ -121,7 +123,9 @@ impl Fault {
                 Code::ProviderUnreachable,
                 format!("{name} closed the connection unanswered"),
             ),
-            Fault::TimedOut(_) => (Code::ProviderTimeout, format!("{name} did not answer in time")),
+            Fault::TimedOut(_) | Fault::GivenUp(_) => {
+                (Code::ProviderTimeout, format!("{name} did not answer in time"))
+            }
             Fault::Garbled(_) | Fault::Broken(_) => (
                 Code::ProviderError,
                 format!("{name} gave an answer that is not usable"),
@@ -143,12 +147,20 @@ impl Fault {
         })
     }
 
+    /// The same, where a part of the answer has gone down already.
+    pub fn in_mid_answer(self) -> Self {
+        match self {
+            Fault::CallerLeft(_) | Fault::Refused(_) | Fault::Internal(_) => self,
+            other => Fault::Broken(other.cause().to_owned()),
+        }
+    }
+
     /// A closed set of words for metrics; `None` when the provider is not at fault.
     pub fn kind(&self) -> Option<&'static str> {
         match self {
             Fault::Unreachable(_) => Some("unreachable"),
             Fault::Lost(_) => Some("lost"),
-            Fault::TimedOut(_) => Some("timeout"),
+            Fault::TimedOut(_) | Fault::GivenUp(_) => Some("timeout"),
             Fault::Garbled(_) => Some("garbled"),
             Fault::LeadsAway => Some("redirect"),
             Fault::Broken(_) => Some("broken"),
@@ -164,7 +176,7 @@ impl Fault {
             | Fault::Broken(why)
             | Fault::CallerLeft(why)
             | Fault::Internal(why) => why,
-            Fault::TimedOut(waiting) => waiting,
+            Fault::TimedOut(waiting) | Fault::GivenUp(waiting) => waiting,
             Fault::LeadsAway => "an answer header leads to another host",
             Fault::Refused(refusal) => &refusal.message,
         }

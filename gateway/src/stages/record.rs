@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use callers::RefusalBudget;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
-use policies::meter::{Meter, Reading};
+use policies::meter::{Meter, Reading, recordable};
 use policies::rules;
 use policies::vocabulary::{
     Actor, AuditAction, AuditEvent, AuditOutcome, Code, Outcome, RecordEvent, Refusal, RequestId, UsageEvent,
@@ -50,7 +50,7 @@ pub struct Attempt<'c> {
     began: Instant,
     /// Where our overhead is counted from; `None` for a call that another one went before.
     overhead_from: Option<Instant>,
-    /// The model that the translated call is for, over what is read from its body.
+    /// The model that the translated call is for, over what is read from its body unless the voice decides it.
     model: Option<&'c str>,
     /// Seconds of audio that were measured here, over what is read from the answer.
     pub audio_seconds: Option<f64>,
@@ -107,12 +107,16 @@ impl<'c> Attempt<'c> {
 
     /// One call of several that a request may make, for a model that is known. What it takes is counted from now.
     pub fn numbered(mut self, number: u16, model: &'c str) -> Self {
+        self.call_of_several(number, Some(model));
+        self
+    }
+
+    fn call_of_several(&mut self, number: u16, model: Option<&'c str>) {
         self.id = Uuid::now_v7();
         self.number = number;
         self.began = Instant::now();
         self.overhead_from = None;
-        self.model = Some(model);
-        self
+        self.model = model;
     }
 
     /// The first of them, before which nothing was waited for but the caller's body, for `waited`.
@@ -122,11 +126,26 @@ impl<'c> Attempt<'c> {
         self
     }
 
+    /// Another exchange for the same candidate.
+    pub fn again(&self, headers: &HeaderMap) -> Self {
+        let mut again = Self::begin(self.vault, self.meters, self.call, self.grant, headers);
+        again.call_of_several(self.number, self.model);
+        again
+    }
+
+    /// The model of a translated call.
+    pub fn model(&self) -> Option<&str> {
+        self.model
+    }
+
     /// What was consumed until now.
     pub fn reading(&self) -> Reading {
         let mut reading = self.meter.reading();
-        if let Some(model) = self.model {
-            reading.model = Some(model.to_owned());
+        let voice_decides = !self.grant.route().endpoint().meter.model_by_voice.is_empty();
+        if let Some(model) = self.model
+            && !(voice_decides && reading.model.is_some())
+        {
+            reading.model = recordable(model);
         }
         if self.audio_seconds.is_some() {
             reading.audio_seconds = self.audio_seconds;
@@ -283,6 +302,28 @@ pub fn refused(
         provider,
         ip: call.ip,
         request_id: call.id,
-        detail: Some(format!("{}: {}", refusal.code, refusal.message)),
+        detail: Some(detail(refusal)),
     })));
+}
+
+/// A message may name what the caller wrote, which is not for the record at any length.
+const LONGEST_DETAIL: usize = 500;
+
+fn detail(refusal: &Refusal) -> String {
+    let mut detail = format!("{}: {}", refusal.code, refusal.message);
+    detail.truncate(detail.floor_char_boundary(LONGEST_DETAIL));
+    detail.replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_detail_of_a_refusal_is_short_and_holds_no_control_characters() {
+        let said = format!("unknown\0field\n{}", "ü".repeat(1000));
+        let detail = detail(&Refusal::new(Code::InvalidRequest, said));
+        assert!(detail.starts_with("invalid_request: unknown\u{fffd}field\u{fffd}ü"));
+        assert!(detail.len() <= LONGEST_DETAIL + 10 && !detail.contains(char::is_control));
+    }
 }

@@ -26,7 +26,7 @@ use super::admit::{Permit, too_large};
 use super::answer::{Answer, Held, passed_head, passed_trailers};
 use super::prepare::{Body, prepare};
 use super::record::Attempt;
-use super::upstream::{Event, Upstream, fault_of};
+use super::upstream::{Event, Upstream, fault_of, kind_of};
 use crate::proxy::Gateway;
 use crate::respond::Marks;
 
@@ -388,7 +388,7 @@ pub fn expects_continue(head: &RequestHeader) -> bool {
 }
 
 pub fn left(error: Option<BError>) -> Fault {
-    Fault::CallerLeft(error.map_or_else(|| "the connection ended".to_owned(), |error| error.to_string()))
+    Fault::CallerLeft(error.map_or_else(|| "the connection ended".to_owned(), |error| kind_of(&error)))
 }
 
 /// A caller who went away, or one whose body is not framed as announced.
@@ -400,7 +400,7 @@ pub fn caller_fault(error: BError) -> Fault {
         | ErrorType::H2Error
         | ErrorType::ConnectError => left(Some(error)),
         _ => Fault::Refused(
-            Refusal::new(Code::InvalidRequest, "the request body is malformed").because(error.to_string()),
+            Refusal::new(Code::InvalidRequest, "the request body is malformed").because(kind_of(&error)),
         ),
     }
 }

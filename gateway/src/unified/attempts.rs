@@ -5,7 +5,7 @@ use std::time::Duration;
 use policies::descriptor::Provider;
 use policies::unified::Candidate;
 use policies::vocabulary::{Code, Refusal};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::stages::Fault;
 
@@ -40,6 +40,7 @@ impl Unanswered {
             Fault::Unreachable(_)
             | Fault::Lost(_)
             | Fault::TimedOut(_)
+            | Fault::GivenUp(_)
             | Fault::Garbled(_)
             | Fault::LeadsAway
             | Fault::Broken(_) => true,
@@ -90,8 +91,8 @@ impl Attempts {
 
 /// How long a candidate is waited for.
 pub struct Patience<'a> {
-    /// All candidates together.
-    pub end: Instant,
+    /// All candidates together, as long as there is a choice among them.
+    end: Option<Instant>,
     /// As long as another one may do better.
     fallback: Duration,
     others: &'a [Candidate],
@@ -99,7 +100,8 @@ pub struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    pub fn new(end: Instant, fallback: Duration, others: &'a [Candidate]) -> Self {
+    /// `end`: none where one candidate is all there is.
+    pub fn new(end: Option<Instant>, fallback: Duration, others: &'a [Candidate]) -> Self {
         Self {
             end,
             fallback,
@@ -119,18 +121,71 @@ impl<'a> Patience<'a> {
 
     /// The end of a wait that `limit` would end by itself.
     pub fn cut(&self, limit: Instant) -> Instant {
-        let end = limit.min(self.end);
-        self.until.map_or(end, |until| until.min(end))
+        [self.end, self.until]
+            .into_iter()
+            .flatten()
+            .fold(limit, Instant::min)
+    }
+
+    /// What `opening` gives, unless all attempts have had their time.
+    pub async fn bound<T>(&self, opening: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let Some(end) = self.end else {
+            return opening.await;
+        };
+        timeout_at(end, opening)
+            .await
+            .unwrap_or(Err(Fault::GivenUp("connecting")))
     }
 
     /// Whether it is for another candidate's sake that this wait is over.
     pub fn is_for_others(&self) -> bool {
         let now = Instant::now();
-        self.until.is_some_and(|until| until <= now) && now < self.end
+        self.until.is_some_and(|until| until <= now) && self.end.is_none_or(|end| now < end)
     }
 
     /// No other can be called after all.
     pub fn wait_on(&mut self) {
         (self.others, self.until) = (&[], None);
+    }
+
+    /// The caller hears this candidate, so that nobody else's time is at stake any more.
+    pub fn settle(&mut self) {
+        self.wait_on();
+        self.end = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_but_the_providers_limit_ends_a_wait_once_the_caller_hears_it() {
+        let now = Instant::now();
+        let limit = now + Duration::from_secs(60);
+        let mut patience = Patience::new(Some(now), Duration::ZERO, &[]);
+        assert_eq!(patience.cut(limit), now);
+        let never = std::future::pending::<Result<(), Fault>>();
+        assert!(matches!(patience.bound(never).await, Err(Fault::GivenUp(_))));
+        patience.settle();
+        assert_eq!(patience.cut(limit), limit);
+        assert!(patience.bound(async { Ok(()) }).await.is_ok());
+    }
+
+    #[test]
+    fn a_missing_key_is_told_of_only_where_nothing_else_has_happened() {
+        let failed = |code| Unanswered::failed(Refusal::new(code, ""), true);
+        let mut attempts = Attempts::default();
+        for code in [
+            Code::CredentialMissing,
+            Code::ProviderTimeout,
+            Code::CredentialMissing,
+        ] {
+            assert!(attempts.failed(failed(code)).is_ok());
+        }
+        let Unanswered::Failed(told) = attempts.exhausted() else {
+            panic!("nothing failed");
+        };
+        assert_eq!(told.refusal.code, Code::ProviderTimeout);
     }
 }

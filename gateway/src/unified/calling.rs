@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use http::HeaderMap;
-use policies::rules::{route, translated};
+use policies::rules::{Route, allow, route, translated};
 use policies::unified::{Candidate, TranslatedHead};
 use policies::vocabulary::{Code, Refusal};
 use tokio::time::Instant as Moment;
@@ -26,23 +26,41 @@ impl<'a> Request<'a> {
         head: &TranslatedHead,
         only: bool,
     ) -> Result<Permit, Unanswered> {
-        let inbound = translated(&candidate.provider, head)?;
-        let route = route(&inbound, &head.method)?;
+        let id = &candidate.provider.id;
+        self.marks.resolved(id, None);
+        self.marks.model(&candidate.model);
+        let named = |refusal: Refusal| refusal.provider(id.clone());
+        fits(candidate, head).map_err(named)?;
+        let inbound = translated(&candidate.provider, head).map_err(named)?;
+        let route = route(&inbound, &head.method).map_err(named)?;
+        self.may_do(&route).map_err(named)?;
         let gateway = self.gateway;
         let (caller, vault, app) = (self.caller.clone(), &gateway.vault, &gateway.app);
         let grant = authorise(caller, inbound, route, vault, app)
             .await
             .map_err(|stop| without_key(stop.refusal))?;
-        let key = KeyId::from(&**grant.credential());
+        let key = KeyId::new(grant.credential(), &candidate.model);
         let checked = gateway.breakers.check(grant.origin(), &key, only, Instant::now());
-        if let Err(open) = checked {
-            gateway.meters.upstream_error(&candidate.provider.id, "open");
-            return Err(spared(candidate, open));
+        let leave = checked.map_err(|open| {
+            gateway.meters.upstream_error(id, "open");
+            spared(candidate, open)
+        })?;
+        self.marks.resolved(id, Some(grant.credential().owner.source()));
+        Ok(Permit::within(&self.place, grant, leave))
+    }
+
+    /// A provider's list of endpoints decides what a call is, whatever its template is called.
+    fn may_do(&self, route: &Route) -> Result<(), Refusal> {
+        let operation = route.endpoint().operation;
+        allow(&self.caller, operation)?;
+        if operation == self.operation {
+            return Ok(());
         }
-        let source = grant.credential().owner.source();
-        self.marks.resolved(&candidate.provider.id, Some(source));
-        self.marks.model(&candidate.model);
-        Ok(Permit::within(&self.place, grant))
+        let name = &route.provider.name;
+        Err(Refusal::new(
+            Code::ForbiddenEndpoint,
+            format!("this call to {name} would not be for {}", self.operation),
+        ))
     }
 
     /// Begins the record of a call. The first of a candidate counts it as tried.
@@ -103,21 +121,29 @@ impl<'a> Request<'a> {
             .failed(permit.grant.origin(), code, Instant::now());
     }
 
-    pub(super) fn note_answer(&self, permit: &Permit, status: u16) {
-        let (breakers, origin) = (&self.gateway.breakers, permit.grant.origin());
-        if status >= 500 {
-            breakers.failed(origin, Code::ProviderError, Instant::now());
-        } else {
-            breakers.answered(origin);
+    /// The same for one that ended while the caller still sent its body: a provider that closes the connection then
+    /// may have waited for the caller.
+    pub(super) fn note_fault_midway(&self, permit: &Permit, fault: &Fault) {
+        if !matches!(fault, Fault::Lost(_)) {
+            self.note_fault(permit, fault);
         }
     }
 
-    /// The end of all attempts together.
-    pub(super) fn attempts_end(&self) -> Moment {
-        Moment::now() + self.gateway.limits.attempts_time
+    pub(super) fn note_answer(&self, permit: &Permit, status: u16) {
+        let (breakers, origin) = (&self.gateway.breakers, permit.grant.origin());
+        match status {
+            408 => breakers.failed(origin, Code::ProviderTimeout, Instant::now()),
+            500.. => breakers.failed(origin, Code::ProviderError, Instant::now()),
+            _ => breakers.answered(origin),
+        }
     }
 
-    pub(super) fn patience<'c>(&self, end: Moment, others: &'c [Candidate]) -> Patience<'c> {
+    /// The end of all attempts together; one that is all there is has its provider's limits only.
+    pub(super) fn attempts_end(&self, candidates: usize) -> Option<Moment> {
+        (candidates > 1).then(|| Moment::now() + self.gateway.limits.attempts_time)
+    }
+
+    pub(super) fn patience<'c>(&self, end: Option<Moment>, others: &'c [Candidate]) -> Patience<'c> {
         Patience::new(end, self.gateway.limits.fallback_after, others)
     }
 
@@ -138,10 +164,10 @@ impl<'a> Request<'a> {
         &self,
         attempts: &mut Attempts,
         unanswered: Unanswered,
-        end: Moment,
+        end: Option<Moment>,
     ) -> Result<(), Unanswered> {
         attempts.failed(unanswered)?;
-        if Moment::now() < end {
+        if end.is_none_or(|end| Moment::now() < end) {
             return Ok(());
         }
         Err(std::mem::take(attempts).exhausted())
@@ -163,9 +189,27 @@ fn spared(candidate: &Candidate, open: Open) -> Unanswered {
         Code::ProviderUnreachable => format!("{name} could not be reached lately"),
         _ => format!("{name} has failed lately"),
     };
-    let refusal = Refusal::new(open.code, message)
-        .because("the call was spared")
-        .retry_after(open.seconds)
-        .provider(candidate.provider.id.clone());
+    let refusal = Refusal {
+        retry_after: open.seconds,
+        ..Refusal::new(open.code, message)
+            .because("the call was spared")
+            .provider(candidate.provider.id.clone())
+    };
     Unanswered::failed(refusal, true)
+}
+
+/// The longest path and query, so that the provider's own base path and a key in the query still fit into what an HTTP
+/// head may say.
+const LONGEST_TARGET: usize = 60_000;
+
+fn fits(candidate: &Candidate, head: &TranslatedHead) -> Result<(), Refusal> {
+    let query = head.query.as_ref().map_or(0, String::len);
+    if head.path.len() + query <= LONGEST_TARGET {
+        return Ok(());
+    }
+    let name = &candidate.provider.name;
+    Err(Refusal::new(
+        Code::InvalidRequest,
+        format!("{name} is told a part of this request in the address, which has no room for so much"),
+    ))
 }

@@ -1,7 +1,7 @@
 //! A call on the wire: sent whole to one candidate, its answer's head waited for, while the caller is watched.
 //!
-//! A pooled connection that turns out to be dead is replaced once; nothing has been answered on it, and a caller of
-//! `/v1` would otherwise be sent to the next candidate for it.
+//! A pooled connection that turns out to be dead is replaced once, if the provider cannot have begun with what was sent
+//! on it; a caller of `/v1` would otherwise be sent to the next candidate for it. Both exchanges are on record.
 
 use std::future::ready;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora::BError;
 use pingora::protocols::http::ServerSession;
 use policies::unified::TranslatedHead;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::Unified;
 use super::attempts::Patience;
@@ -82,7 +82,12 @@ impl Unified<'_> {
                 .await;
             match heard {
                 Ok(()) => return self.begin_answer(permit, attempt, upstream).await,
-                Err(Fault::Lost(_)) if again && upstream.reused => again = false,
+                Err(fault) if again && upstream.was_unheeded() => {
+                    again = false;
+                    upstream.abort().await;
+                    let next = attempt.again(&head.headers);
+                    std::mem::replace(attempt, next).end(Err(&fault));
+                }
                 Err(fault) => {
                     upstream.abort().await;
                     return Err(self.noted(permit, fault));
@@ -108,8 +113,12 @@ impl Unified<'_> {
         };
         attempt.answered(head.status.as_u16(), &head.headers);
         self.request.note_answer(permit, head.status.as_u16());
-        if head.status.is_success() {
+        if head.status.is_success() && upstream.is_sent() {
             return Ok(upstream);
+        }
+        if head.status.is_success() {
+            upstream.abort().await;
+            return Err(Fault::Garbled("a success before the whole request had been sent".into()).into());
         }
         Err(Box::pin(self.judge(permit, attempt, upstream)).await)
     }
@@ -131,7 +140,7 @@ impl Unified<'_> {
         );
         let upstream = tokio::select! {
             biased;
-            opened = timeout_at(patience.end, opening) => opened.unwrap_or(Err(Fault::TimedOut("connecting")))?,
+            opened = patience.bound(opening) => opened?,
             error = gone(self.session) => return Err(left(Some(error))),
         };
         attempt.connected(began.elapsed());
@@ -214,7 +223,10 @@ impl Unified<'_> {
             else {
                 return Ok(Sent::All);
             };
-            if self.send(chunk, attempt, upstream).await? == Sent::Part || has_head(upstream).await? {
+            if chunk.is_empty() {
+                continue;
+            }
+            if has_head(upstream).await? || self.send(chunk, attempt, upstream).await? == Sent::Part {
                 return Ok(Sent::Part);
             }
         }
@@ -236,6 +248,10 @@ impl Unified<'_> {
                     if patience.is_for_others() && !self.request.any_has_key(patience.others()).await =>
                 {
                     patience.wait_on();
+                }
+                // The provider still had time of its own.
+                Err(Fault::TimedOut(waiting)) if Instant::now() < limit => {
+                    return Err(Fault::GivenUp(waiting));
                 }
                 heard => return heard,
             }
@@ -262,10 +278,13 @@ impl Unified<'_> {
 /// Returns when the caller has left. What is left of its body after an early answer is of no use to anyone; after it
 /// only silence, or the next request, may come.
 pub(super) async fn gone(session: &mut ServerSession) -> BError {
+    let mut body_is_done = session.is_body_done();
     loop {
-        let body_is_done = session.is_body_done();
-        if let Err(error) = session.read_body_or_idle(body_is_done).await {
-            return error;
+        match session.read_body_or_idle(body_is_done).await {
+            Ok(Some(_)) => body_is_done = session.is_body_done(),
+            // The session itself does not call a body done that ends in trailers.
+            Ok(None) => body_is_done = true,
+            Err(error) => return error,
         }
     }
 }

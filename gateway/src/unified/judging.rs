@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use http::StatusCode;
 use policies::descriptor::Provider;
 use policies::rules;
-use policies::vocabulary::{Code, Refusal, Verdict};
+use policies::vocabulary::{Code, Owner, Refusal, Verdict};
 
 use super::Unified;
 use super::attempts::Unanswered;
@@ -12,6 +13,7 @@ use super::breaker::KeyId;
 use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::answer::{Held, Meaning};
+use crate::stages::authorise::Grant;
 use crate::stages::record::Attempt;
 use crate::stages::upstream::{Event, Upstream};
 
@@ -59,17 +61,31 @@ impl Unified<'_> {
         }
         let grant = &permit.grant;
         let (meaning, body) = held.weigh(&self.request.gateway.vault, grant, self.request.actor());
+        let (meaning, another) = unexplained(grant.provider(), status, meaning);
         attempt.code = meaning.code;
-        if matches!(meaning.verdict, Verdict::RateLimited | Verdict::Quota)
-            && let Some(code) = meaning.code
-        {
-            let key = KeyId::from(&**grant.credential());
-            let breakers = &self.request.gateway.breakers;
-            breakers.pause(key, code, meaning.retry_after, Instant::now());
-        }
-        let another = rules::worth_another(meaning.verdict);
+        self.pause(grant, attempt, &meaning);
+        let another = rules::worth_another(meaning.verdict) || another;
         let refusal = refusal(grant.provider(), status.as_u16(), meaning, &body);
         Trouble::Judged(Unanswered::failed(refusal, another))
+    }
+
+    /// Lets a key rest that was told to. What a shared key has left for one caller, another may still have, so such a
+    /// key rests only where the provider says how long.
+    fn pause(&self, grant: &Grant, attempt: &Attempt<'_>, meaning: &Meaning) {
+        let (credential, told) = (grant.credential(), meaning.retry_after);
+        let is_own = matches!(credential.owner, Owner::User(_));
+        let rests = match meaning.verdict {
+            Verdict::RateLimited => true,
+            Verdict::Quota => is_own || told.is_some(),
+            _ => false,
+        };
+        if let Some(code) = meaning.code.filter(|_| rests) {
+            let key = KeyId::new(credential, attempt.model().unwrap_or_default());
+            self.request
+                .gateway
+                .breakers
+                .pause(key, code, told, Instant::now());
+        }
     }
 
     /// True when the answer is complete.
@@ -97,6 +113,38 @@ impl Unified<'_> {
         }
         Ok(true)
     }
+}
+
+/// What a status says that no rule of the descriptor explains, and whether another candidate may do better. The caller
+/// does not hold the key, so that the key's trouble is none that the caller's request could have.
+fn unexplained(provider: &Provider, status: StatusCode, meaning: Meaning) -> (Meaning, bool) {
+    if meaning.code.is_some() {
+        return (meaning, false);
+    }
+    let name = &provider.name;
+    let (code, another, explained) = match status.as_u16() {
+        status @ (401 | 402 | 403 | 407) => {
+            let explained = format!("{name} does not allow this with the stored key (status {status})");
+            (Code::CredentialRestricted, true, explained)
+        }
+        408 => (
+            Code::ProviderTimeout,
+            true,
+            format!("{name} did not answer in time"),
+        ),
+        413 => (
+            Code::PayloadTooLarge,
+            false,
+            format!("{name} does not take so much at once"),
+        ),
+        _ => return (meaning, false),
+    };
+    let meaning = Meaning {
+        code: Some(code),
+        explained,
+        ..meaning
+    };
+    (meaning, another)
 }
 
 /// The same, for the caller.

@@ -147,7 +147,7 @@ impl Unified<'_> {
 
     /// Tells the caller why there is no answer. What no provider was called for goes on record as a refusal; the
     /// calls that were made are on record already.
-    async fn decline(self, unanswered: Unanswered) -> After {
+    async fn decline(mut self, unanswered: Unanswered) -> After {
         let refusal = match unanswered {
             Unanswered::CallerLeft if self.request.marks.attempts > 0 => return After::Cut,
             Unanswered::CallerLeft => Refusal::new(
@@ -169,6 +169,7 @@ impl Unified<'_> {
                 &refusal,
             );
         }
+        self.request.marks.refused_for(refusal.provider.as_ref());
         let gateway = self.request.gateway;
         gateway
             .refuse(self.session, &seen, &refusal, &self.request.marks)

@@ -1,17 +1,17 @@
 //! A provider's audio → the caller's container, piece by piece.
 //!
-//! What is not in the container that was asked for is noticed before a byte of it goes down: a container by its
-//! beginning, samples by there being any. Encoding that takes more than moments runs off the event loop, no more of it
+//! What is not in the container that was asked for is noticed before a byte of it goes down, by its beginning: samples
+//! have none of their own, but they begin neither like a container nor like text. Encoding that takes more than moments runs off the event loop, no more of it
 //! at once than there are cores.
 
 use std::num::NonZero;
 use std::sync::Arc;
 
-use audio::{Encoder, WavReader};
+use audio::{Container, Encoder, WavReader};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use policies::unified::{AudioReader, Candidate, SpokenAs};
+use policies::unified::{AudioReader, SpeechPlan, SpokenAs};
 use policies::vocabulary::AudioFormat;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -53,13 +53,34 @@ impl Encoders {
 pub struct Source {
     reader: AudioReader,
     wav: WavReader,
+    /// The beginning, until it shows whether it is what is due; `None` once it has.
+    beginning: Option<(Due, BytesMut)>,
+}
+
+/// What an answer has to be.
+#[derive(Clone, Copy)]
+enum Due {
+    Container(AudioFormat),
+    Samples,
 }
 
 impl Source {
-    pub fn new(candidate: &Candidate) -> Self {
+    pub fn new(plan: &SpeechPlan) -> Self {
+        let candidate = plan.candidate();
+        let speech = candidate.provider.speech.as_ref();
+        let has_events = speech.is_some_and(|speech| speech.events.is_some());
+        let due = match (plan.spoken_as, plan.format()) {
+            (SpokenAs::AsAsked, AudioFormat::Pcm) => Some(Due::Samples),
+            (SpokenAs::AsAsked, format) => Some(Due::Container(format)),
+            // Events say themselves what they hold, and are read as text.
+            (SpokenAs::Pcm { .. }, _) => (!has_events).then_some(Due::Samples),
+            // Read as such.
+            (SpokenAs::Wav, _) => None,
+        };
         Self {
             reader: AudioReader::new(candidate),
             wav: WavReader::default(),
+            beginning: due.map(|due| (due, BytesMut::new())),
         }
     }
 
@@ -68,6 +89,60 @@ impl Source {
         let kind = head.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         self.reader.begin(kind.unwrap_or_default()).map_err(bad)
     }
+
+    /// What there is of the audio once its beginning is as it should be. `last`: no more will come.
+    fn examined(&mut self, audio: Bytes, last: bool) -> Result<Bytes, Fault> {
+        let Some((due, mut beginning)) = self.beginning.take() else {
+            return Ok(audio);
+        };
+        beginning.extend_from_slice(&audio);
+        if beginning.len() < audio::ENOUGH && !last {
+            self.beginning = Some((due, beginning));
+            return Ok(Bytes::new());
+        }
+        if beginning.is_empty() || due.is_met_by(&beginning) {
+            return Ok(beginning.freeze());
+        }
+        Err(Fault::Garbled(match due {
+            Due::Container(format) => format!("the answer is no {format} audio"),
+            Due::Samples => "the answer is no samples".to_owned(),
+        }))
+    }
+}
+
+impl Due {
+    fn is_met_by(self, beginning: &[u8]) -> bool {
+        let container = audio::recognise(beginning);
+        match self {
+            Due::Container(format) => container.is_some_and(|container| container.is(format)),
+            Due::Samples => {
+                !(container.is_some_and(|container| is_marked(container, beginning)) || is_text(beginning))
+            }
+        }
+    }
+}
+
+/// Whether a container shows by a mark of several letters. A frame of MP3 or AAC shows by a dozen bits, which samples
+/// may begin with as well.
+fn is_marked(container: Container, beginning: &[u8]) -> bool {
+    match container {
+        Container::Mp3 => beginning.starts_with(b"ID3"),
+        Container::Aac => false,
+        Container::OggOpus
+        | Container::Ogg
+        | Container::Flac
+        | Container::Wav
+        | Container::M4a
+        | Container::WebM => true,
+    }
+}
+
+/// Whether this begins like JSON or a page, and goes on in letters.
+fn is_text(beginning: &[u8]) -> bool {
+    let first = beginning.trim_ascii_start().first();
+    let is_letter = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let begins = first.is_some_and(|first| matches!(first, b'{' | b'<' | b'['));
+    begins && beginning.iter().take(audio::ENOUGH).all(is_letter)
 }
 
 /// One speech in the caller's container, from one answer or several.
@@ -80,13 +155,10 @@ pub struct Sound {
     rate: u32,
     /// Bytes of samples taken in.
     pushed: u64,
-    /// The beginning, until it shows which container it is; `None` once it has.
-    beginning: Option<BytesMut>,
 }
 
 impl Sound {
     pub fn new(format: AudioFormat, spoken_as: SpokenAs) -> Self {
-        let to_recognise = spoken_as == SpokenAs::AsAsked && format != AudioFormat::Pcm;
         Self {
             format,
             spoken_as,
@@ -94,7 +166,6 @@ impl Sound {
             encoder: None,
             rate: 0,
             pushed: 0,
-            beginning: to_recognise.then(BytesMut::new),
         }
     }
 
@@ -108,7 +179,7 @@ impl Sound {
         let (samples, pushed) = (self.samples?, self.pushed & !1);
         let is_plain = self.format == AudioFormat::Wav && !first.is_empty();
         let head = (first.len() as u64).checked_sub(pushed).filter(|_| is_plain)?;
-        Some(head + samples * 2)
+        samples.checked_mul(2)?.checked_add(head)
     }
 
     /// What a chunk of the provider's answer adds to the caller's.
@@ -119,17 +190,15 @@ impl Sound {
         encoders: &Encoders,
     ) -> Result<Bytes, Fault> {
         let audio = source.reader.feed(chunk).map_err(bad)?;
+        let audio = source.examined(audio, false)?;
         self.take(source, audio, encoders).await
     }
 
     /// The provider's answer is complete.
     pub async fn end_source(&mut self, mut source: Source, encoders: &Encoders) -> Result<Bytes, Fault> {
         let rest = source.reader.end().map_err(bad)?;
-        let made = self.take(&mut source, rest, encoders).await?;
-        match self.beginning.take() {
-            Some(short) => self.recognised(short),
-            None => Ok(made),
-        }
+        let rest = source.examined(rest, true)?;
+        self.take(&mut source, rest, encoders).await
     }
 
     /// The whole speech is complete.
@@ -156,7 +225,7 @@ impl Sound {
             return Ok(audio);
         }
         match self.spoken_as {
-            SpokenAs::AsAsked => self.passed(audio),
+            SpokenAs::AsAsked => Ok(audio),
             SpokenAs::Pcm { rate } => {
                 let rate = source.reader.rate().unwrap_or(rate);
                 self.encode(audio, rate, encoders).await
@@ -168,26 +237,6 @@ impl Sound {
                 self.encode(samples, rate, encoders).await
             }
         }
-    }
-
-    fn passed(&mut self, audio: Bytes) -> Result<Bytes, Fault> {
-        let Some(mut beginning) = self.beginning.take() else {
-            return Ok(audio);
-        };
-        beginning.extend_from_slice(&audio);
-        if beginning.len() < audio::ENOUGH {
-            self.beginning = Some(beginning);
-            return Ok(Bytes::new());
-        }
-        self.recognised(beginning)
-    }
-
-    fn recognised(&self, beginning: BytesMut) -> Result<Bytes, Fault> {
-        let container = audio::recognise(&beginning);
-        if container.is_some_and(|container| container.is(self.format)) {
-            return Ok(beginning.freeze());
-        }
-        Err(Fault::Garbled(format!("the answer is no {} audio", self.format)))
     }
 
     async fn encode(&mut self, samples: Bytes, rate: u32, encoders: &Encoders) -> Result<Bytes, Fault> {
@@ -226,4 +275,46 @@ impl Sound {
 
 fn bad(answer: policies::unified::BadAnswer) -> Fault {
     Fault::Garbled(answer.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_begin_neither_like_a_container_nor_like_text() {
+        let refused: [&[u8]; 9] = [
+            b"RIFF\xff\xff\xff\xffWAVEfmt ",
+            b"OggS\0\x02",
+            b"fLaC\x80",
+            b"ID3\x04\0\0\0\0\0\0",
+            b"\0\0\0\x1cftypM4A ",
+            &[0x1a, 0x45, 0xdf, 0xa3, 0x9f],
+            b" {\"error\": \"no\"}",
+            b"<html>\n<head>",
+            b"\r\n[]",
+        ];
+        for beginning in refused {
+            assert!(!Due::Samples.is_met_by(beginning), "{beginning:02x?}");
+        }
+        let taken: [&[u8]; 5] = [
+            &[0xff, 0xfb, 0x90, 0x64],
+            &[0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc],
+            b"{\0<\0",
+            &[b'f'; 64],
+            &[0; 64],
+        ];
+        for beginning in taken {
+            assert!(Due::Samples.is_met_by(beginning), "{beginning:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_no_answer_can_have_is_none() {
+        let mut sound = Sound::new(AudioFormat::Wav, SpokenAs::Pcm { rate: 24_000 });
+        sound.samples = Some(u64::MAX / 2 + 1);
+        assert_eq!(sound.length(&[0; 44]), None);
+        sound.samples = Some(10);
+        assert_eq!(sound.length(&[0; 44]), Some(64));
+    }
 }

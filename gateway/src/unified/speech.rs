@@ -54,7 +54,9 @@ impl Request<'_> {
         for candidate in &found {
             match SpeechPlan::new(candidate, request) {
                 Ok(plan) => plans.push(plan),
-                Err(refusal) if plans.is_empty() => return Err(refusal),
+                Err(refusal) if plans.is_empty() => {
+                    return Err(refusal.provider(candidate.provider.id.clone()));
+                }
                 Err(_) => {}
             }
         }
@@ -72,7 +74,7 @@ impl Unified<'_> {
         drop(body);
         let plans = self.request.speech_plans(&request).await?;
         let others: Vec<Candidate> = plans.iter().map(|plan| plan.candidate().clone()).collect();
-        let (mut attempts, end) = (Attempts::default(), self.request.attempts_end());
+        let (mut attempts, end) = (Attempts::default(), self.request.attempts_end(plans.len()));
         for (at, plan) in plans.iter().enumerate() {
             let speech = Speech {
                 plan,
@@ -153,7 +155,13 @@ impl Unified<'_> {
         } else {
             upstream.abort().await;
         }
-        passed.map_err(Trouble::Fault)
+        passed.map_err(|fault| {
+            Trouble::Fault(if speech.speaking.begun {
+                fault.in_mid_answer()
+            } else {
+                fault
+            })
+        })
     }
 
     async fn pass_audio(
@@ -166,21 +174,17 @@ impl Unified<'_> {
     ) -> Result<(), Fault> {
         let encoders = &self.request.gateway.encoders;
         let idle = permit.grant.provider().timeouts.idle;
-        let mut source = Source::new(speech.plan.candidate());
+        let mut source = Source::new(speech.plan);
         if let Some(head) = upstream.head() {
             source.begin(&head.headers)?;
         }
         let before = speech.sound.seconds();
         let mut any = false;
         while !upstream.is_complete() {
-            let event = if speech.speaking.begun {
-                self.hear(upstream, Instant::now() + idle, "waiting for more audio")
-                    .await
-            } else {
-                self.hear_patiently(upstream, idle, "waiting for audio", &mut speech.patience)
-                    .await
-            };
-            let Event::Chunk(chunk) = event? else { break };
+            let event = self
+                .hear_patiently(upstream, idle, "waiting for audio", &mut speech.patience)
+                .await?;
+            let Event::Chunk(chunk) = event else { break };
             attempt.answer_chunk(&chunk);
             let audio = speech.sound.feed(&mut source, chunk, encoders).await?;
             any |= !audio.is_empty() || speech.sound.seconds() > before;
@@ -208,13 +212,18 @@ impl Unified<'_> {
         if !speech.speaking.begun {
             speech.speaking.length = speech.sound.length(&audio);
         }
-        self.utter(&mut speech.speaking, audio).await
+        self.utter(&mut speech.speaking, audio).await?;
+        if speech.speaking.begun {
+            speech.patience.settle();
+        }
+        Ok(())
     }
 }
 
 /// What several calls have consumed together, as far as each says so.
 fn sum(one: &Reading, other: &Reading) -> Reading {
-    let whole = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(|a, b| a + b);
+    let whole =
+        |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(u64::saturating_add);
     Reading {
         characters: whole(one.characters, other.characters),
         tokens_in: whole(one.tokens_in, other.tokens_in),

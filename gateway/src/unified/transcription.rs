@@ -51,7 +51,7 @@ impl Unified<'_> {
     async fn read_by_one_of(&mut self, upload: Upload) -> Result<After, Unanswered> {
         let plans = &upload.plans;
         let others: Vec<Candidate> = plans.iter().map(|plan| plan.candidate().clone()).collect();
-        let (mut attempts, end) = (Attempts::default(), self.request.attempts_end());
+        let (mut attempts, end) = (Attempts::default(), self.request.attempts_end(plans.len()));
         for (at, plan) in plans.iter().enumerate() {
             let mut patience = self.request.patience(end, &others[at + 1..]);
             match Box::pin(self.read_by(plan, &upload, &mut patience)).await {
@@ -101,7 +101,7 @@ impl Unified<'_> {
         } = uploaded;
         let (plan, permit) = (&streaming.plan, &streaming.permit);
         let _active = self.request.gateway.meters.active(&plan.candidate().provider.id);
-        let mut patience = self.request.patience(self.request.attempts_end(), &[]);
+        let mut patience = self.request.patience(self.request.attempts_end(1), &[]);
         let told = match sent {
             Err(trouble) => Err(trouble),
             Ok((upstream, None)) => self.hear_refusal(permit, &mut attempt, upstream).await,

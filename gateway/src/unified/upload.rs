@@ -272,7 +272,7 @@ async fn stream_up<'a: 'p, 'p>(
                 Ok(asked) => (Ok((upstream, asked)), excerpt),
                 Err(fault) => {
                     upstream.abort().await;
-                    request.note_fault(permit, &fault);
+                    request.note_fault_midway(permit, &fault);
                     (Err(fault.into()), excerpt)
                 }
             }

@@ -12,11 +12,11 @@ use tokio::time::timeout;
 use crate::fixture::{Fixture, Options};
 use crate::provider::{Conversation, Provider};
 
-const SPEECH: &str = "/v1/audio/speech";
-const SOON: Duration = Duration::from_secs(2);
+pub const SPEECH: &str = "/v1/audio/speech";
+pub const SOON: Duration = Duration::from_secs(2);
 
 /// A WAV file of one second at 24 kHz.
-fn wav() -> Vec<u8> {
+pub fn wav() -> Vec<u8> {
     let mut file = Vec::new();
     file.extend_from_slice(b"RIFF");
     file.extend_from_slice(&(36u32 + 48_000).to_le_bytes());
@@ -37,30 +37,34 @@ fn wav() -> Vec<u8> {
     file
 }
 
-async fn answer(call: &mut Conversation, status: &str, kind: &str, body: &[u8]) {
+pub async fn answer(call: &mut Conversation, status: &str, kind: &str, body: &[u8]) {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
     call.send(head.as_bytes()).await;
     call.send(body).await;
 }
 
-/// Speaks whatever it is asked to, as WAV.
-async fn speaker() -> Provider {
+/// Speaks whatever it is asked to, as WAV, or in samples if its address asks for those.
+pub async fn speaker() -> Provider {
     Provider::start(|mut call| async move {
         call.body().await;
-        answer(&mut call, "200 OK", "audio/wav", &wav()).await;
+        if call.target().contains("output_format=pcm") {
+            answer(&mut call, "200 OK", "audio/pcm", &wav()[44..]).await;
+        } else {
+            answer(&mut call, "200 OK", "audio/wav", &wav()).await;
+        }
         Some(call)
     })
     .await
 }
 
-async fn two(first: &Provider, second: &Provider) -> Fixture {
+pub async fn two(first: &Provider, second: &Provider) -> Fixture {
     let mut options = Options::to(second.address);
     options.openai = Some(first.address);
     selected(options).await
 }
 
-async fn selected(options: Options) -> Fixture {
+pub async fn selected(options: Options) -> Fixture {
     let fixture = options.start().await;
     let models = ("gpt-4o-mini-tts", "eleven_multilingual_v2");
     fixture
@@ -69,17 +73,17 @@ async fn selected(options: Options) -> Fixture {
     fixture
 }
 
-fn asking(format: &str) -> String {
+pub fn asking(format: &str) -> String {
     json!({"model": "default", "input": "Hello there.", "voice": "default", "response_format": format})
         .to_string()
 }
 
-async fn ask(fixture: &Fixture, format: &str) -> reqwest::Response {
+pub async fn ask(fixture: &Fixture, format: &str) -> reqwest::Response {
     let request = fixture.request("POST", SPEECH).body(asking(format));
     request.send().await.unwrap()
 }
 
-fn header<'r>(response: &'r reqwest::Response, name: &str) -> Option<&'r str> {
+pub fn header<'r>(response: &'r reqwest::Response, name: &str) -> Option<&'r str> {
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
@@ -168,7 +172,10 @@ async fn the_next_candidate_answers_whatever_the_first_one_fails_with() {
         assert_eq!(header(&response, "x-voxgate-attempts"), Some("2"), "{how:?}");
         // What it was asked for is samples, so what it says is put into a file here.
         let spoken = response.bytes().await.unwrap();
-        assert!(spoken.starts_with(b"RIFF") && spoken.ends_with(&wav()), "{how:?}");
+        assert!(
+            spoken.starts_with(b"RIFF") && spoken.ends_with(&wav()[44..]),
+            "{how:?}"
+        );
         let events = fixture.usage(2).await;
         let mut attempts: Vec<_> = events
             .iter()
@@ -287,7 +294,7 @@ async fn a_caller_who_leaves_while_the_provider_is_silent_ends_its_call() {
     assert_eq!(second.connections(), 0);
 }
 
-async fn silent_for(pause: Duration) -> Provider {
+pub async fn silent_for(pause: Duration) -> Provider {
     Provider::start(move |mut call| async move {
         call.body().await;
         tokio::select! {
