@@ -10,3 +10,4 @@ mod refusals;
 mod secure;
 mod unified_files;
 mod unified_speech;
+mod unified_uploads;
