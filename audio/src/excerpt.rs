@@ -19,6 +19,15 @@ const BEGINNING: usize = 256 * 1024;
 /// No page of Ogg is longer, so the last one begins within.
 const END: usize = 64 * 1024;
 
+/// A day, in seconds.
+const LONGEST: f64 = 24.0 * 3600.0;
+/// Bytes per second of the quietest sound there is; anything sparser is a head that claims too much.
+const SPARSEST: f64 = 100.0;
+/// Of two channels at 192 kHz with 32 bits, and a little more.
+const DENSEST_SOUND: f64 = 1_600_000.0;
+/// Of a film whose sound is wanted.
+const DENSEST_FILM: f64 = 8_000_000.0;
+
 /// Fed with every chunk of an upload; keeps its beginning, its end and its length, and nothing between.
 #[derive(Debug, Default)]
 pub struct Excerpt {
@@ -70,9 +79,11 @@ impl Excerpt {
         self.length
     }
 
-    /// Seconds, by the headers of WAV, MP3, Ogg, FLAC, M4A and WebM; `None` where they do not say.
+    /// Seconds, by the headers of WAV, MP3, Ogg, FLAC, M4A and WebM; `None` where they do not say, or say what so many
+    /// bytes cannot last. Whoever sends a file writes its headers as well.
     pub fn duration(&self) -> Option<f64> {
-        let seconds = match recognise(&self.beginning)? {
+        let container = recognise(&self.beginning)?;
+        let seconds = match container {
             Container::Wav => wav::duration(&self.beginning, self.length),
             Container::Mp3 => mp3::duration(&self.beginning, self.end(), self.length),
             Container::Aac => frames::seconds(frames::adts, &self.beginning, self.length),
@@ -84,7 +95,7 @@ impl Excerpt {
                 Followed::Undecided | Followed::Nothing => None,
             },
         };
-        seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+        seconds.filter(|seconds| is_plausible(*seconds, self.length, container))
     }
 
     fn end(&self) -> &[u8] {
@@ -110,4 +121,15 @@ impl Excerpt {
             Followed::Undecided | Followed::Nothing => return,
         };
     }
+}
+
+/// Neither infinity nor what is no number passes the comparisons.
+fn is_plausible(seconds: f64, bytes: u64, container: Container) -> bool {
+    let densest = match container {
+        Container::M4a | Container::WebM => DENSEST_FILM,
+        _ => DENSEST_SOUND,
+    };
+    let bytes = bytes as f64;
+    let longest = (bytes / SPARSEST).min(LONGEST);
+    (bytes / densest..=longest).contains(&seconds)
 }

@@ -149,6 +149,29 @@ fn what_is_kept_does_not_grow_with_the_file() {
     assert_eq!(excerpt.duration(), Some(1_000.0));
 }
 
+/// A WAV file of this length by a head that says it takes so many bytes for a second.
+fn claims(bytes_per_second: u32, length: usize) -> Option<f64> {
+    let head = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x02\0\0\xee\x02\0";
+    let mut file = [
+        &head[..],
+        &bytes_per_second.to_le_bytes(),
+        b"\x08\0\x20\0data\xff\xff\xff\xff",
+    ]
+    .concat();
+    file.resize(length, 7);
+    excerpt(&file, 100_000).duration()
+}
+
+#[test]
+fn a_length_that_so_many_bytes_cannot_have_is_not_believed() {
+    let densest_there_is = 192_000 * 4 * 2;
+    assert!(claims(densest_there_is, 3_072_044).is_some_and(|seconds| (seconds - 2.0).abs() < 1e-9));
+    assert!(claims(1_000, 100_044).is_some_and(|seconds| (seconds - 100.0).abs() < 1e-9));
+    assert_eq!(claims(u32::MAX, 1_000_000), None);
+    assert_eq!(claims(1, 1_000_000), None);
+    assert_eq!(claims(110, 10_000_000), None, "more than a day");
+}
+
 #[test]
 fn files_that_do_not_say_how_long_they_last_have_no_duration() {
     for bytes in [

@@ -11,6 +11,7 @@ use policies::with_causes;
 use tokio::time::{Instant, timeout_at};
 use vault::Credential;
 
+use crate::lists::Seen;
 use crate::{Catalogue, Unlisted, Unusable};
 
 /// For all providers together.
@@ -62,18 +63,41 @@ impl Catalogue {
     ) -> Arc<Vec<Model>> {
         // On its own, so that a list that comes too late for this caller is there for the next.
         let (catalogue, by, of) = (self.clone(), by.clone(), provider.clone());
-        let asking = tokio::spawn(async move { catalogue.models(&by, &of, &credential).await });
+        let asking = tokio::spawn(async move { catalogue.listed_or_instead(&by, &of, &credential).await });
         let why = match timeout_at(deadline, asking).await {
-            Ok(Ok(Ok(models))) => return models,
-            Ok(Ok(Err(Unlisted::Answered(Verdict::Invalid, _)))) => return Arc::default(),
-            Ok(Ok(Err(unlisted))) => unlisted.to_string(),
+            Ok(Ok(models)) => return models,
             Ok(Err(stopped)) => stopped.to_string(),
             Err(late) => late.to_string(),
         };
-        let id = provider.id.as_str();
-        tracing::debug!(provider = id, why, "models are listed from the descriptor");
-        Arc::new(provider.models.fixed.clone())
+        from_descriptor(provider, &why)
     }
+
+    /// What fails is not asked for again at once: this is for everyone who starts a program, and a provider that is
+    /// down would be asked by each of them.
+    async fn listed_or_instead(
+        &self,
+        by: &Actor,
+        provider: &Provider,
+        credential: &Credential,
+    ) -> Arc<Vec<Model>> {
+        let (instead, place) = (&self.0.lists.instead, Seen::from(credential));
+        if let Some(models) = instead.get(&place).await {
+            return models;
+        }
+        let models = match self.models(by, provider, credential).await {
+            Ok(models) => return models,
+            Err(Unlisted::Answered(Verdict::Invalid, _)) => Arc::default(),
+            Err(unlisted) => from_descriptor(provider, &unlisted.to_string()),
+        };
+        instead.insert(place, models.clone()).await;
+        models
+    }
+}
+
+fn from_descriptor(provider: &Provider, why: &str) -> Arc<Vec<Model>> {
+    let id = provider.id.as_str();
+    tracing::debug!(provider = id, why, "models are listed from the descriptor");
+    Arc::new(provider.models.fixed.clone())
 }
 
 fn admitted(caller: &Caller) -> Vec<Operation> {

@@ -2,6 +2,7 @@
 //!
 //! A list belongs to the credential and its version: a replaced key never shows what the old one could see.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +19,19 @@ use crate::Catalogue;
 use crate::ask::{self, Answer, Silence};
 
 const KEPT: Duration = Duration::from_secs(300);
-/// Each has some dozens of models.
-const MODEL_LISTS_MAX: u64 = 4_000;
+/// How long a provider that failed is not asked again for what a caller can call.
+const FAILURE_KEPT: Duration = Duration::from_secs(10);
+const FAILURES_MAX: u64 = 4_000;
+const MODEL_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Providers have some dozens; one with so many is a crowd's hub, of which a part is shown.
+const MODELS_MAX: usize = 2_000;
 const VOICE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// A provider that always names a next page is not asked for ever.
 pub(crate) const PAGES_MAX: usize = 10;
 
 /// The credential that a list was made with.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Seen {
+pub(crate) struct Seen {
     provider: ProviderId,
     credential: Option<CredentialId>,
     version: i64,
@@ -42,6 +47,12 @@ impl From<&Credential> for Seen {
     }
 }
 
+impl Seen {
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.provider.as_str().len()
+    }
+}
+
 /// Which voices, and which page of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Search {
@@ -51,6 +62,11 @@ pub struct Search {
 }
 
 impl Search {
+    fn weight(&self) -> usize {
+        let words = [&self.q, &self.language, &self.cursor];
+        size_of::<Self>() + words.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+
     /// The part that the provider searches itself. The rest is searched here, in a list that is kept whole:
     /// one typed letter more is then no new question.
     fn upstream(&self, provider: &Provider) -> Search {
@@ -63,29 +79,43 @@ impl Search {
     }
 }
 
-/// Models that are kept, and whether the provider itself has listed them.
+/// Models that are kept, and whether they are all that the provider itself lists.
 #[derive(Clone)]
 pub(crate) struct Kept {
     pub models: Arc<Vec<Model>>,
     pub live: bool,
 }
 
+impl Kept {
+    fn weight(&self) -> usize {
+        let one = |model: &Model| size_of::<Model>() + model.id.len() + model.name.len();
+        self.models.iter().map(one).sum()
+    }
+}
+
 pub(crate) struct Lists {
     models: Cache<Seen, Kept>,
+    /// What is shown in place of a list that could not be had.
+    pub instead: Cache<Seen, Arc<Vec<Model>>>,
     /// Answers as they came, `None` where the provider has no such call.
     voices: Cache<(Seen, Search), Option<Bytes>>,
 }
 
 impl Lists {
     pub fn new() -> Self {
-        let voices_weight = |_: &(Seen, Search), answer: &Option<Bytes>| {
-            let bytes = answer.as_ref().map_or(0, Bytes::len);
-            u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
+        // The words of a search are the caller's, so they count as well.
+        let voices_weight = |(seen, search): &(Seen, Search), answer: &Option<Bytes>| {
+            weight(seen.weight() + search.weight() + answer.as_ref().map_or(0, Bytes::len))
         };
         Self {
             models: Cache::builder()
                 .time_to_live(KEPT)
-                .max_capacity(MODEL_LISTS_MAX)
+                .max_capacity(MODEL_BYTES_MAX)
+                .weigher(|seen: &Seen, kept: &Kept| weight(seen.weight() + kept.weight()))
+                .build(),
+            instead: Cache::builder()
+                .time_to_live(FAILURE_KEPT)
+                .max_capacity(FAILURES_MAX)
                 .build(),
             voices: Cache::builder()
                 .time_to_live(KEPT)
@@ -94,6 +124,10 @@ impl Lists {
                 .build(),
         }
     }
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
 }
 
 /// Why there is no list.
@@ -134,8 +168,8 @@ impl Catalogue {
         let asking = async {
             match self.ask_models(provider, hosts, secret, ask::deadline()).await {
                 Ok(models) => Ok(Kept {
+                    live: provider.models.call.is_some() && models.len() < MODELS_MAX,
                     models: Arc::new(models),
-                    live: provider.models.call.is_some(),
                 }),
                 // A key may speak without being allowed to list; what the descriptor knows still holds.
                 Err(Unlisted::Answered(Verdict::Restricted, _)) if !provider.models.fixed.is_empty() => {
@@ -189,7 +223,7 @@ impl Catalogue {
         read_voices(provider, answer.as_deref(), &search)
     }
 
-    /// Every page of the provider's list, or the descriptor's own where the provider has none.
+    /// Every page of the provider's list, up to so many models; the descriptor's own where the provider has none.
     pub async fn ask_models(
         &self,
         provider: &Provider,
@@ -197,7 +231,7 @@ impl Catalogue {
         secret: &Secret,
         deadline: Instant,
     ) -> Result<Vec<Model>, Unlisted> {
-        let mut models: Vec<Model> = Vec::new();
+        let (mut models, mut known) = (Vec::new(), HashSet::new());
         let mut page = None;
         for _ in 0..PAGES_MAX {
             let question = Question::Models {
@@ -213,12 +247,12 @@ impl Catalogue {
                 .map_err(|error| Unlisted::Unreadable(error.to_string()))?;
             // Each page has the descriptor's own models merged in.
             for model in read.items {
-                if !models.iter().any(|known| known.id == model.id) {
+                if models.len() < MODELS_MAX && known.insert(model.id.clone()) {
                     models.push(model);
                 }
             }
             page = read.next;
-            if page.is_none() {
+            if page.is_none() || models.len() == MODELS_MAX {
                 break;
             }
         }

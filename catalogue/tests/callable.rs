@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use catalogue::Catalogue;
@@ -13,9 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 use vault::{NewCredential, Secret, SystemClock, Vault, VaultSettings};
 
-/// The key whose provider takes it, and the one that it refuses.
+/// The key whose provider takes it, the one that it refuses, and the one that it fails over.
 const KEY: &str = "planted-key-0123456789-wxyz";
 const WRONG: &str = "wrong-key-0123456789-wxyz";
+const FATAL: &str = "fatal-key-0123456789-wxyz";
 const ELEVEN: &str = r#"[{"model_id":"eleven_v3","name":"v3","can_do_text_to_speech":true}]"#;
 const REFUSES: &str = r#"{"detail":{"status":"invalid_api_key","message":"Invalid API key"}}"#;
 
@@ -23,17 +25,19 @@ struct House {
     catalogue: Catalogue,
     vault: Vault,
     providers: Arc<Providers>,
+    /// How often ElevenLabs was asked.
+    asked: Arc<AtomicUsize>,
     _folder: TempDir,
 }
 
 /// Answers as ElevenLabs does on its own path, and lets every other provider wait for ever.
-async fn fake(listener: TcpListener) {
+async fn fake(listener: TcpListener, asked: Arc<AtomicUsize>) {
     while let Ok((socket, _)) = listener.accept().await {
-        tokio::spawn(answer(socket));
+        tokio::spawn(answer(socket, asked.clone()));
     }
 }
 
-async fn answer(mut socket: TcpStream) {
+async fn answer(mut socket: TcpStream, asked: Arc<AtomicUsize>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match socket.read_u8().await {
@@ -45,8 +49,11 @@ async fn answer(mut socket: TcpStream) {
     if !head.starts_with("GET /v1/models") {
         return std::future::pending().await;
     }
+    asked.fetch_add(1, Ordering::SeqCst);
     let (status, body) = if head.contains(KEY) {
         (200, ELEVEN)
+    } else if head.contains(FATAL) {
+        (500, "{}")
     } else {
         (401, REFUSES)
     };
@@ -63,7 +70,8 @@ impl House {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(fake(listener));
+        let asked = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(fake(listener, asked.clone()));
         let built_in = Providers::built_in().unwrap();
         let led = built_in.iter().fold(built_in.clone(), |led, provider| {
             let hosts: BTreeMap<_, _> = provider
@@ -92,6 +100,7 @@ impl House {
             catalogue: Catalogue::new(vault.clone(), providers.clone(), None).unwrap(),
             vault,
             providers,
+            asked,
             _folder: folder,
         }
     }
@@ -184,6 +193,16 @@ async fn a_provider_that_hangs_does_not_keep_the_others() {
         "{:?}",
         started.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_not_asked_again_at_once() {
+    let house = House::build().await;
+    house.store("elevenlabs", FATAL).await;
+    for _ in 0..3 {
+        assert_eq!(house.callable(Some(&[Scope::Stt])).await, SCRIBES);
+    }
+    assert_eq!(house.asked.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

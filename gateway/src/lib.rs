@@ -55,6 +55,8 @@ pub struct GatewaySettings {
     pub attempts_time: Duration,
     /// Where uploads to `/v1` wait that cannot go up as they come; the system's own when absent.
     pub spool_folder: Option<PathBuf>,
+    /// How much of the disk all of them may take together.
+    pub spool_max_bytes: u64,
     /// The console's address, for `x-voxgate-setup-url`.
     pub public_url: String,
     /// Roots to trust towards providers, beside the system's.

@@ -1,6 +1,5 @@
 //! One request, from its head to its record, in the order of the stages.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +33,8 @@ use crate::stages::relay::Exchange;
 use crate::stages::route::route;
 use crate::stages::{Fault, Seen, Stop};
 use crate::telemetry::Meters;
-use crate::unified::Encoders;
 use crate::unified::breaker::Breakers;
+use crate::unified::{Encoders, Spools};
 
 /// How long a caller who was answered early may go on sending before the connection is closed under it.
 /// Closing at once would reset the connection and lose the answer on its way.
@@ -79,7 +78,7 @@ pub struct Limits {
     pub public_url: String,
     pub fallback_after: Duration,
     pub attempts_time: Duration,
-    pub spool_folder: PathBuf,
+    pub spools: Spools,
 }
 
 /// What becomes of the connection.

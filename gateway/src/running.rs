@@ -34,8 +34,8 @@ use crate::resolve::Addresses;
 use crate::stages::admit::InFlight;
 use crate::telemetry::Meters;
 use crate::tls::{self, LiveCert, TlsFiles};
-use crate::unified::Encoders;
 use crate::unified::breaker::Breakers;
+use crate::unified::{Encoders, Spools};
 use crate::workers::Workers;
 use crate::{GatewaySettings, StartError};
 
@@ -139,7 +139,10 @@ fn gateway(
             public_url: settings.public_url.clone(),
             fallback_after: settings.fallback_after,
             attempts_time: settings.attempts_time,
-            spool_folder: settings.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
+            spools: Spools::new(
+                settings.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
+                settings.spool_max_bytes,
+            ),
         },
         meters: Meters::new(&providers, registry)?,
         providers,

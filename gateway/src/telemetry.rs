@@ -87,6 +87,17 @@ pub struct Refused<'a> {
     pub duration: Duration,
 }
 
+/// A lookup that was answered from what is known here, so for no provider.
+pub struct LookedUp<'a> {
+    pub request_id: RequestId,
+    pub user: &'a UserId,
+    pub mode: Mode,
+    pub method: &'a Method,
+    pub path: &'a str,
+    pub ip: Option<IpAddr>,
+    pub duration: Duration,
+}
+
 impl Meters {
     pub fn new(providers: &Providers, registry: &Registry) -> prometheus::Result<Self> {
         let requests = IntCounterVec::new(
@@ -152,6 +163,27 @@ impl Meters {
             code = attempted.code.map(Code::as_str),
             cause = attempted.cause,
             ip = attempted.ip.map(tracing::field::display),
+            "call"
+        );
+    }
+
+    pub fn looked_up(&self, lookup: &LookedUp<'_>) {
+        let (operation, outcome) = (Operation::Lookup.as_str(), Outcome::Ok.as_str());
+        self.requests
+            .with_label_values(&[NONE, operation, lookup.mode.as_str(), outcome, NONE])
+            .inc();
+        tracing::info!(
+            target: "call",
+            request_id = text_of(lookup.request_id, &mut Uuid::encode_buffer()),
+            user = lookup.user.as_str(),
+            operation,
+            mode = lookup.mode.as_str(),
+            method = lookup.method.as_str(),
+            path = shown(lookup.path),
+            status = 200,
+            outcome,
+            duration_ms = lookup.duration.as_millis() as u64,
+            ip = lookup.ip.map(tracing::field::display),
             "call"
         );
     }

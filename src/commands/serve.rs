@@ -163,6 +163,7 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         fallback_after: Duration::from_secs(gateway.fallback_after_seconds),
         attempts_time: Duration::from_secs(gateway.attempts_seconds),
         spool_folder: gateway.spool_dir.clone(),
+        spool_max_bytes: gateway.spool_max_bytes,
         tls: gateway.tls.as_ref().map(tls_files),
         cors_origins: gateway.cors_origins.clone(),
         public_url: wiring::public_url(settings),

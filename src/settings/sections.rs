@@ -26,6 +26,8 @@ pub struct Gateway {
     pub attempts_seconds: u64,
     /// `/v1`: where uploads wait that cannot go up as they come; the system's own when absent.
     pub spool_dir: Option<PathBuf>,
+    /// `/v1`: how much of the disk they may take together.
+    pub spool_max_bytes: u64,
     pub tls: Option<Tls>,
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
@@ -46,6 +48,7 @@ impl Default for Gateway {
             fallback_after_seconds: 10,
             attempts_seconds: 300,
             spool_dir: None,
+            spool_max_bytes: 10 * 1024 * 1024 * 1024,
             tls: None,
             cors_origins: Vec::new(),
             ca_file: None,

@@ -1,16 +1,19 @@
 //! A caller's `multipart/form-data`, read as it comes: fields in any order, one file among them.
 //!
-//! The parser takes whatever it is given into memory until it finds what it looks for. So it is given one chunk at a
-//! time, and no more than [`MOST_BETWEEN`] between two things that it has found.
+//! The parser takes whatever it is given into memory until it finds what it looks for, and looks at all of it again
+//! whenever more has come. So it is given what is there up to [`GATHERED`] at a time, and nothing more once it has found
+//! nothing in [`MOST_BETWEEN`].
 
+use std::future::{pending, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::{Stream, unfold};
 use http::header::CONTENT_TYPE;
 use multer::{Field, Multipart};
+use pingora::BError;
 use pingora::protocols::http::ServerSession;
 use policies::unified::AudioFile;
 use policies::vocabulary::{Code, Refusal};
@@ -22,9 +25,18 @@ use super::body::{broken, late};
 use crate::stages::admit::too_large;
 
 const FILE: &str = "file";
-const MOST_FIELDS: usize = 64;
+/// Lists may be long, and each of their items is a field.
+const MOST_FIELDS: usize = 1_200;
 const MOST_FIELD_BYTES: usize = 64 * 1024;
-const MOST_BETWEEN: u64 = 512 * 1024;
+/// Names and values of all fields together.
+const MOST_BYTES_OF_FIELDS: usize = 1024 * 1024;
+const LONGEST_FIELD_NAME: usize = 128;
+/// As long as most systems let a file's name be.
+const LONGEST_FILE_NAME: usize = 255;
+/// By RFC 2046.
+const LONGEST_BOUNDARY: usize = 70;
+const GATHERED: usize = 8 * 1024;
+const MOST_BETWEEN: u64 = 32 * 1024;
 /// How long a caller may send nothing in the middle of a form.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -33,6 +45,7 @@ pub struct Form<'s> {
     since_found: Arc<AtomicU64>,
     /// Those that have come.
     pub fields: Vec<(String, String)>,
+    bytes_of_fields: usize,
     has_file: bool,
 }
 
@@ -41,6 +54,8 @@ pub struct FilePart<'s> {
     pub said: AudioFile,
     field: Field<'s>,
     since_found: Arc<AtomicU64>,
+    /// What has been read ahead; the inner `None` is the file's end.
+    ahead: Option<Option<Bytes>>,
 }
 
 /// Why a chunk of the body did not come, on its way through the parser.
@@ -53,12 +68,15 @@ impl<'s> Form<'s> {
         let kind = session.req_header().headers.get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let boundary = multer::parse_boundary(kind)
-            .map_err(|_| malformed("send the request as multipart/form-data with a boundary"))?;
+            .ok()
+            .filter(|boundary| boundary.len() <= LONGEST_BOUNDARY)
+            .ok_or_else(|| malformed("send the request as multipart/form-data with a boundary"))?;
         let since_found = Arc::new(AtomicU64::new(0));
         Ok(Self {
             parts: Multipart::new(chunks(session, most, since_found.clone()), boundary),
             since_found,
             fields: Vec::new(),
+            bytes_of_fields: 0,
             has_file: false,
         })
     }
@@ -69,23 +87,22 @@ impl<'s> Form<'s> {
             let next = self.parts.next_field().await.map_err(unread)?;
             self.since_found.store(0, Ordering::Relaxed);
             let Some(field) = next else { return Ok(None) };
-            let name = field.name().unwrap_or_default().to_owned();
+            let name = field.name().unwrap_or_default();
+            if name.len() > LONGEST_FIELD_NAME {
+                return Err(malformed("a field of the form has too long a name").into());
+            }
             if name != FILE {
-                self.read_field(name, field).await?;
+                self.read_field(name.to_owned(), field).await?;
                 continue;
             }
             if std::mem::replace(&mut self.has_file, true) {
                 return Err(malformed("send one file").at(FILE).into());
             }
-            let said = AudioFile {
-                name: field.file_name().map(str::to_owned),
-                content_type: field.content_type().map(|kind| kind.to_string()),
-            };
-            let since_found = self.since_found.clone();
             return Ok(Some(FilePart {
-                said,
+                said: said(&field)?,
                 field,
-                since_found,
+                since_found: self.since_found.clone(),
+                ahead: None,
             }));
         }
     }
@@ -95,17 +112,25 @@ impl<'s> Form<'s> {
             return Err(malformed("the form has too many fields").into());
         }
         let mut value = Vec::new();
+        self.count(name.len())?;
         while let Some(chunk) = field.chunk().await.map_err(unread)? {
             self.since_found.store(0, Ordering::Relaxed);
+            self.count(chunk.len())?;
             if value.len() + chunk.len() > MOST_FIELD_BYTES {
-                let refusal =
-                    Refusal::new(Code::PayloadTooLarge, "a field of the form is larger than 64 KiB");
-                return Err(refusal.into());
+                return Err(too_long("a field of the form is larger than 64 KiB").into());
             }
             value.extend_from_slice(&chunk);
         }
         let value = String::from_utf8(value).map_err(|_| malformed("a field of the form is not text"))?;
         self.fields.push((name, value));
+        Ok(())
+    }
+
+    fn count(&mut self, more: usize) -> Result<(), Refusal> {
+        self.bytes_of_fields += more;
+        if self.bytes_of_fields > MOST_BYTES_OF_FIELDS {
+            return Err(too_long("the fields of the form are larger than 1 MiB together"));
+        }
         Ok(())
     }
 
@@ -121,13 +146,56 @@ impl<'s> Form<'s> {
 impl FilePart<'_> {
     /// May be dropped and called again without losing anything.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Unanswered> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(ahead);
+        }
         let chunk = self.field.chunk().await.map_err(unread)?;
         self.since_found.store(0, Ordering::Relaxed);
         Ok(chunk)
     }
+
+    /// Whether all of it is here already.
+    pub async fn has_ended(&mut self) -> Result<bool, Unanswered> {
+        if self.ahead.is_none() {
+            tokio::select! {
+                biased;
+                next = self.chunk() => self.ahead = Some(next?),
+                () = ready(()) => {}
+            }
+        }
+        Ok(self.ahead == Some(None))
+    }
+
+    /// Returns only when the rest will not come, as far as that can be seen without keeping more than a chunk.
+    pub async fn broken_off(&mut self) -> Unanswered {
+        if self.ahead.is_none() {
+            match self.chunk().await {
+                Ok(next) => self.ahead = Some(next),
+                Err(why) => return why,
+            }
+        }
+        pending().await
+    }
 }
 
-/// The body's chunks, with a pause after each in which the parser looks at it.
+fn said(field: &Field<'_>) -> Result<AudioFile, Refusal> {
+    let content_type = field.content_type().map(ToString::to_string);
+    let is_too_long = |kind: &String| kind.len() > LONGEST_FILE_NAME;
+    if content_type.as_ref().is_some_and(is_too_long) {
+        return Err(malformed("the file's content type is too long").at(FILE));
+    }
+    // Its ending is what says the most.
+    let shortened = |name: &str| {
+        let begin = name.ceil_char_boundary(name.len().saturating_sub(LONGEST_FILE_NAME));
+        name[begin..].to_owned()
+    };
+    Ok(AudioFile {
+        name: field.file_name().map(shortened),
+        content_type,
+    })
+}
+
+/// The body as it comes, with a pause after each item in which the parser looks at it.
 fn chunks(
     session: &mut ServerSession,
     most: u64,
@@ -140,14 +208,14 @@ fn chunks(
             if read > 0 {
                 yield_now().await;
             }
-            let chunk = match timeout(SILENCE, session.read_request_body()).await {
+            let chunk = match timeout(SILENCE, what_is_there(session)).await {
                 Ok(Ok(chunk)) => chunk?,
                 Ok(Err(error)) => return Some((Err(stopped(broken(error))), (session, read, since_found))),
                 Err(_) => return Some((Err(stopped(late().into())), (session, read, since_found))),
             };
             let length = chunk.len() as u64;
             let read = read + length.max(1);
-            let unfound = since_found.fetch_add(length, Ordering::Relaxed) + length;
+            let unfound = since_found.fetch_add(length, Ordering::Relaxed);
             let item = if read > most {
                 Err(stopped(too_large(most).into()))
             } else if unfound > MOST_BETWEEN {
@@ -158,6 +226,27 @@ fn chunks(
             Some((item, (session, read, since_found)))
         },
     )
+}
+
+/// Waits for one chunk; small ones that are there as well are added to it.
+async fn what_is_there(session: &mut ServerSession) -> Result<Option<Bytes>, BError> {
+    let Some(first) = session.read_request_body().await? else {
+        return Ok(None);
+    };
+    if first.len() >= GATHERED {
+        return Ok(Some(first));
+    }
+    let mut gathered = BytesMut::from(first);
+    while gathered.len() < GATHERED && !session.is_body_done() {
+        let more = tokio::select! {
+            biased;
+            more = session.read_request_body() => more?,
+            () = ready(()) => break,
+        };
+        let Some(more) = more else { break };
+        gathered.extend_from_slice(&more);
+    }
+    Ok(Some(gathered.freeze()))
 }
 
 /// Nothing of what the parser says is repeated: it quotes the form.
@@ -178,4 +267,8 @@ fn unread(error: multer::Error) -> Unanswered {
 
 fn malformed(message: &'static str) -> Refusal {
     Refusal::new(Code::InvalidRequest, message)
+}
+
+fn too_long(message: &'static str) -> Refusal {
+    Refusal::new(Code::PayloadTooLarge, message)
 }

@@ -18,6 +18,8 @@ mod sound;
 mod speaking;
 mod speech;
 mod spool;
+mod streaming;
+mod transcript;
 mod transcription;
 mod upload;
 
@@ -33,6 +35,7 @@ use policies::rules::{Asked, UnifiedInbound, allow};
 use policies::vocabulary::{Actor, Caller, Code, Operation, Refusal, Task};
 
 pub use sound::Encoders;
+pub use spool::Spools;
 
 use crate::proxy::{After, Gateway};
 use crate::respond::{self, Marks, Reply};

@@ -1,11 +1,12 @@
 //! `GET /v1/models` and `/v1/models/{id}`: what the caller can call now.
 
 use policies::unified::{model_json, models_json};
-use policies::vocabulary::{Code, Refusal};
+use policies::vocabulary::{Code, Mode, Refusal};
 
 use super::Unified;
 use super::attempts::Unanswered;
 use crate::proxy::After;
+use crate::telemetry::LookedUp;
 
 /// The longest part of an id that is repeated to its caller.
 const SHOWN: usize = 120;
@@ -29,8 +30,25 @@ impl Unified<'_> {
             None => models_json(&listed),
             Some(id) => model_json(id, &listed).ok_or_else(|| unknown(id))?,
         };
-        let told = self.reply("application/json", body).await;
-        told.map_err(|_| Unanswered::CallerLeft)
+        let after = self.reply("application/json", body).await;
+        let after = after.map_err(|_| Unanswered::CallerLeft)?;
+        self.note_looked_up();
+        Ok(after)
+    }
+
+    /// A log line and a count, but no usage: that is of calls to providers, and lists come from what the catalogue
+    /// keeps, whoever it was asked for.
+    fn note_looked_up(&self) {
+        let (request, path) = (&self.request, self.session.req_header().uri.path());
+        request.gateway.meters.looked_up(&LookedUp {
+            request_id: request.call.id,
+            user: &request.caller.user,
+            mode: Mode::Unified,
+            method: &request.call.method,
+            path,
+            ip: request.call.ip,
+            duration: request.call.began.elapsed(),
+        });
     }
 }
 

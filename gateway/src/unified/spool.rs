@@ -1,11 +1,12 @@
 //! A file that a caller sent, kept until a candidate has taken it: a block in memory, what is more than that in a file
-//! that has no name and so leaves nothing behind.
+//! that has no name and so leaves nothing behind. All of them together may take only so much of the disk.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,33 +18,78 @@ use tokio::task::spawn_blocking;
 const BLOCK: usize = 256 * 1024;
 const READ: usize = 64 * 1024;
 
+/// Where files wait, and how much of it is taken.
+pub struct Spools {
+    folder: PathBuf,
+    room: Arc<Room>,
+}
+
+/// In bytes on disk.
+struct Room {
+    most: u64,
+    taken: AtomicU64,
+}
+
 pub struct Spool {
     folder: PathBuf,
+    room: Arc<Room>,
     file: Option<Arc<File>>,
     written: u64,
     /// What comes after the part that is written.
     tail: BytesMut,
 }
 
-impl Spool {
-    pub fn new(folder: PathBuf) -> Self {
+/// Why a file cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    #[error("the spooled files take {0} bytes, as many as they may")]
+    Full(u64),
+    #[error("writing to the spool folder")]
+    Unwritten(#[from] io::Error),
+}
+
+impl Spools {
+    /// `most`: bytes of all files together.
+    pub fn new(folder: PathBuf, most: u64) -> Self {
+        let taken = AtomicU64::new(0);
         Self {
             folder,
+            room: Arc::new(Room { most, taken }),
+        }
+    }
+
+    pub fn begin(&self) -> Spool {
+        Spool {
+            folder: self.folder.clone(),
+            room: self.room.clone(),
             file: None,
             written: 0,
             tail: BytesMut::new(),
         }
     }
+}
 
+impl Room {
+    fn take(&self, bytes: u64) -> Result<(), NotKept> {
+        let with = |taken: u64| taken.checked_add(bytes).filter(|with| *with <= self.most);
+        let taken = self
+            .taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, with);
+        taken.map(drop).map_err(NotKept::Full)
+    }
+}
+
+impl Spool {
     pub fn length(&self) -> u64 {
         self.written + self.tail.len() as u64
     }
 
-    pub async fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), NotKept> {
         self.tail.extend_from_slice(chunk);
         if self.tail.len() < BLOCK {
             return Ok(());
         }
+        self.room.take(self.tail.len() as u64)?;
         let block = self.tail.split().freeze();
         let (file, folder, at) = (self.file.take(), self.folder.clone(), self.written);
         self.written += block.len() as u64;
@@ -57,6 +103,12 @@ impl Spool {
         };
         self.file = Some(spawn_blocking(work).await.map_err(io::Error::other)??);
         Ok(())
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.written, Ordering::Relaxed);
     }
 }
 
@@ -187,6 +239,10 @@ impl Encode {
 mod tests {
     use super::*;
 
+    fn spools() -> Spools {
+        Spools::new(std::env::temp_dir(), u64::MAX)
+    }
+
     async fn sent(spooled: &Spooled<'_>) -> Vec<u8> {
         let (mut reading, mut all) = (spooled.read(), Vec::new());
         while let Some(chunk) = reading.next().await.unwrap() {
@@ -199,7 +255,7 @@ mod tests {
     async fn a_file_comes_out_as_often_as_it_is_read_and_as_long_as_announced() {
         for length in [0, 1, BLOCK - 1, BLOCK, 3 * BLOCK + 12_345] {
             let audio: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
-            let mut spool = Spool::new(std::env::temp_dir());
+            let mut spool = spools().begin();
             for chunk in audio.chunks(40_001) {
                 spool.write(chunk).await.unwrap();
             }
@@ -221,7 +277,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_an_error() {
-        let mut spool = Spool::new("/nowhere/at/all".into());
-        assert!(spool.write(&vec![0; BLOCK]).await.is_err());
+        let spools = Spools::new("/nowhere/at/all".into(), u64::MAX);
+        let written = spools.begin().write(&[0; BLOCK]).await;
+        assert!(matches!(written, Err(NotKept::Unwritten(_))));
+    }
+
+    #[tokio::test]
+    async fn files_share_their_room_and_give_it_back() {
+        let spools = Spools::new(std::env::temp_dir(), 2 * BLOCK as u64);
+        let (mut one, mut other) = (spools.begin(), spools.begin());
+        one.write(&[0; BLOCK + 1]).await.unwrap();
+        assert!(matches!(other.write(&[0; BLOCK]).await, Err(NotKept::Full(_))));
+        drop(one);
+        drop(other);
+        let mut next = spools.begin();
+        next.write(&[0; 2 * BLOCK]).await.unwrap();
+        assert!(matches!(next.write(&[0; BLOCK]).await, Err(NotKept::Full(_))));
     }
 }

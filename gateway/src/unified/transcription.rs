@@ -1,16 +1,13 @@
 //! `POST /v1/audio/transcriptions` and `/translations`: a file read by the first candidate that can.
 //!
-//! Where one candidate alone may serve and takes a form, the file goes up as it comes ([`super::upload`]). Else it is
+//! Where one candidate alone may serve and takes a form, the file goes up as it comes ([`super::streaming`]). Else it is
 //! spooled, since the fields behind it decide who is called, or because more than one may have to be.
 
 use audio::Excerpt;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use policies::descriptor::Provider;
-use policies::unified::{
-    Candidate, Transcript, TranscriptionPlan, TranscriptionRequest, read_transcript, render,
-    transcript_events,
-};
+use policies::unified::{Candidate, TranscriptionPlan, TranscriptionRequest};
 use policies::vocabulary::{Code, Refusal, Task};
 use uuid::Uuid;
 
@@ -21,14 +18,16 @@ use super::exchange::Outgoing;
 use super::judging::Trouble;
 use super::speech::untranslated;
 use super::spool::{Spool, Spooled};
-use super::upload::{Arrival, Uploaded, receive};
+use super::streaming::{Taken, Uploaded};
+use super::transcript::{Text, Written, written};
+use super::upload::{Arrival, receive};
 use crate::proxy::After;
 use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::record::Attempt;
 use crate::stages::upstream::{Event, Upstream};
 
-const MOST_ANSWER: usize = 32 * 1024 * 1024;
+const MOST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A file that has arrived, and what came with it.
 pub struct Upload {
@@ -56,7 +55,7 @@ impl Unified<'_> {
             let mut patience = self.request.patience(end, &others[at + 1..]);
             match Box::pin(self.read_by(plan, &upload, &mut patience)).await {
                 Ok(()) => return Ok(After::Finish),
-                Err(_) if self.session.response_written().is_some() => return Ok(After::Cut),
+                Err(_) if self.has_told() => return Ok(After::Cut),
                 Err(unanswered) => self.request.goes_on(&mut attempts, unanswered, end)?,
             }
         }
@@ -104,13 +103,15 @@ impl Unified<'_> {
         let mut patience = self.request.patience(self.request.attempts_end(1), &[]);
         let told = match sent {
             Err(trouble) => Err(trouble),
-            Ok((upstream, None)) => self.hear_refusal(permit, &mut attempt, upstream).await,
-            Ok((mut upstream, Some(request))) => {
-                let limit = permit.grant.provider().timeouts.first_byte;
-                let head = self
-                    .hear_patiently(&mut upstream, limit, "waiting for the answer", &mut patience)
-                    .await;
-                match self.begun(permit, &mut attempt, upstream, head.map(drop)).await {
+            Ok((upstream, Taken::Part { all_had_come })) => {
+                self.hear_refusal(permit, &mut attempt, upstream, all_had_come)
+                    .await
+            }
+            Ok((upstream, Taken::All(request))) => {
+                match self
+                    .hear_head(permit, &mut attempt, upstream, &mut patience)
+                    .await
+                {
                     Ok(upstream) => {
                         let heard = (&request, &excerpt);
                         self.hear_transcript(plan, heard, permit, &mut attempt, upstream, &mut patience)
@@ -122,39 +123,55 @@ impl Unified<'_> {
         };
         match self.request.ended(attempt, permit, told) {
             Ok(()) => Ok(After::Finish),
-            Err(_) if self.session.response_written().is_some() => Ok(After::Cut),
+            Err(_) if self.has_told() => Ok(After::Cut),
             Err(unanswered) => Err(unanswered),
         }
     }
 
-    /// A provider that takes no more of a file has refused it, and says so now.
+    /// Whether the caller has the head of its answer; leave to go on is none.
+    fn has_told(&self) -> bool {
+        let written = self.session.response_written();
+        written.is_some_and(|head| !head.status.is_informational())
+    }
+
+    async fn hear_head(
+        &mut self,
+        permit: &Permit,
+        attempt: &mut Attempt<'_>,
+        mut upstream: Upstream,
+        patience: &mut Patience<'_>,
+    ) -> Result<Upstream, Trouble> {
+        let limit = permit.grant.provider().timeouts.first_byte;
+        let heard = self
+            .hear_patiently(&mut upstream, limit, "waiting for the answer", patience)
+            .await;
+        if let Err(fault) = heard {
+            upstream.abort().await;
+            self.request.note_fault(permit, &fault);
+            return Err(fault.into());
+        }
+        self.begin_answer(permit, attempt, upstream).await
+    }
+
+    /// A provider that takes no more of a file has refused it, and says so now. One that hangs up on a caller who has
+    /// not sent all of it may have lost patience with the caller.
     async fn hear_refusal(
         &mut self,
         permit: &Permit,
         attempt: &mut Attempt<'_>,
         mut upstream: Upstream,
+        all_had_come: bool,
     ) -> Result<(), Trouble> {
-        let said = self.last_words(&mut upstream).await;
-        let upstream = self.begun(permit, attempt, upstream, said).await?;
+        if let Err(fault) = self.last_words(&mut upstream).await {
+            upstream.abort().await;
+            if all_had_come {
+                self.request.note_fault(permit, &fault);
+            }
+            return Err(fault.into());
+        }
+        let upstream = self.begin_answer(permit, attempt, upstream).await?;
         upstream.abort().await;
         Err(Fault::Garbled("a success before the file had been sent".into()).into())
-    }
-
-    async fn begun(
-        &mut self,
-        permit: &Permit,
-        attempt: &mut Attempt<'_>,
-        upstream: Upstream,
-        head: Result<(), Fault>,
-    ) -> Result<Upstream, Trouble> {
-        match head {
-            Ok(()) => self.begin_answer(permit, attempt, upstream).await,
-            Err(fault) => {
-                upstream.abort().await;
-                self.request.note_fault(permit, &fault);
-                Err(fault.into())
-            }
-        }
     }
 
     /// Reads the answer and tells the caller what it says.
@@ -175,13 +192,11 @@ impl Unified<'_> {
             }
         };
         Box::pin(upstream.release_if_finished(self.request.connector)).await;
-        let read = read_transcript(plan.candidate(), request, &body);
-        let mut transcript = read.map_err(|bad| Fault::Garbled(bad.to_string()))?;
-        transcript.duration = transcript.duration.or_else(|| excerpt.duration());
-        if transcript.duration.is_some() {
-            attempt.audio_seconds = transcript.duration;
+        let written = written(plan.candidate(), request, body, excerpt.duration()).await?;
+        if written.duration.is_some() {
+            attempt.audio_seconds = written.duration;
         }
-        Ok(self.tell(&transcript, request).await?)
+        Ok(self.tell(written).await?)
     }
 
     async fn collect(
@@ -200,21 +215,21 @@ impl Unified<'_> {
             let Event::Chunk(chunk) = event else { break };
             attempt.answer_chunk(&chunk);
             if body.len() + chunk.len() > MOST_ANSWER {
-                return Err(Fault::Garbled("a transcript of more than 32 MiB".into()));
+                return Err(Fault::Garbled("a transcript of more than 16 MiB".into()));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
     }
 
-    async fn tell(&mut self, transcript: &Transcript, request: &TranscriptionRequest) -> Result<(), Fault> {
-        if !request.stream {
-            let rendered = render(transcript, request);
-            return self.reply(rendered.content_type, rendered.body).await.map(drop);
-        }
+    async fn tell(&mut self, written: Written) -> Result<(), Fault> {
+        let events = match written.text {
+            Text::Whole(rendered) => return self.reply(rendered.content_type, rendered.body).await.map(drop),
+            Text::Events(events) => events,
+        };
         self.write_head("text/event-stream", HeaderMap::with_capacity(8))
             .await?;
-        for event in transcript_events(transcript, request) {
+        for event in events {
             self.write(event.into(), false).await?;
         }
         self.write(Bytes::new(), true).await

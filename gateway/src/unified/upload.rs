@@ -1,26 +1,22 @@
-//! A caller's file on its way up: into the call to the one provider that may serve it, or into the spool.
+//! A caller's form up to its file, and what becomes of the file: it goes up as it comes, or it is spooled.
 
 use audio::Excerpt;
 use bytes::{Bytes, BytesMut};
 use pingora::protocols::http::ServerSession;
+use policies::descriptor::{Provider, Providers};
 use policies::unified::{AudioFile, Candidate, TranscriptionPlan, TranscriptionRequest, candidates};
 use policies::vocabulary::{Code, Refusal, Task};
 use tokio::time::Instant;
 
 use super::Request;
 use super::attempts::Unanswered;
-use super::exchange::send_head;
 use super::form::{FilePart, Form};
-use super::judging::Trouble;
 use super::selection::selection_for;
-use super::speech::untranslated;
-use super::spool::{Encode, Spool};
-use super::transcription::{Upload, file_too_large, new_boundary};
-use crate::stages::Fault;
-use crate::stages::admit::Permit;
-use crate::stages::prepare::Body;
-use crate::stages::record::Attempt;
-use crate::stages::upstream::{Event, Upstream, fault_of};
+use super::spool::NotKept;
+use super::streaming::{Streaming, Uploaded, stream_up};
+use super::transcription::{Upload, file_too_large};
+
+const OPAQUE: &str = "application/octet-stream";
 
 /// How a file has arrived.
 pub enum Arrival<'p> {
@@ -29,28 +25,14 @@ pub enum Arrival<'p> {
     UnderWay(Box<Uploaded<'p>>),
 }
 
-/// The call that a file goes up in.
-pub struct Streaming {
-    pub plan: TranscriptionPlan,
-    pub permit: Permit,
-}
-
-pub struct Uploaded<'p> {
-    pub streaming: &'p Streaming,
-    pub attempt: Attempt<'p>,
-    /// Without a request where the provider did not take all of the file.
-    pub sent: Result<(Upstream, Option<TranscriptionRequest>), Trouble>,
-    pub excerpt: Excerpt,
-}
-
 /// A form of which all before the file has been read, and the file's beginning.
-struct Incoming<'s> {
-    task: Task,
-    form: Form<'s>,
-    file: FilePart<'s>,
-    first: Bytes,
-    said: AudioFile,
-    excerpt: Excerpt,
+pub struct Incoming<'s> {
+    pub task: Task,
+    pub form: Form<'s>,
+    pub file: FilePart<'s>,
+    pub first: Bytes,
+    pub said: AudioFile,
+    pub excerpt: Excerpt,
 }
 
 pub async fn receive<'a: 'p, 'p>(
@@ -60,18 +42,17 @@ pub async fn receive<'a: 'p, 'p>(
     streaming: &'p mut Option<Streaming>,
 ) -> Result<Arrival<'p>, Unanswered> {
     let began = Instant::now();
-    let incoming = begin(request, session, task).await?;
+    let mut incoming = begin(request, session, task).await?;
     let known = match incoming.form.field("model") {
         Some(model) => request.transcribers(task, model).await?,
         None => Vec::new(),
     };
-    if let [candidate] = known.as_slice() {
-        let plan = TranscriptionPlan::new(task, candidate, &incoming.said)?;
-        if plan.may_stream() {
-            request.waited = began.elapsed();
-            let uploaded = stream_up(request, incoming, plan, streaming).await?;
-            return Ok(Arrival::UnderWay(Box::new(uploaded)));
-        }
+    if let [candidate] = known.as_slice()
+        && let Some(plan) = incoming.plan_streaming(candidate).await?
+    {
+        request.waited = began.elapsed();
+        let uploaded = stream_up(request, incoming, plan, streaming).await?;
+        return Ok(Arrival::UnderWay(Box::new(uploaded)));
     }
     let upload = spool(request, incoming, &known).await?;
     request.waited = began.elapsed();
@@ -105,6 +86,24 @@ async fn begin<'s>(
     })
 }
 
+impl Incoming<'_> {
+    /// The call in which the file can go up as it comes. One that is here already is spooled, so that it can be sent
+    /// again. So is one whose fields so far are not fit for a call: those behind the file may complete them, and if
+    /// not, a mistake of the caller's costs no call.
+    async fn plan_streaming(
+        &mut self,
+        candidate: &Candidate,
+    ) -> Result<Option<TranscriptionPlan>, Unanswered> {
+        let plan = TranscriptionPlan::new(self.task, candidate, &self.said)?;
+        if !plan.may_stream() || self.file.has_ended().await? {
+            return Ok(None);
+        }
+        let asked = TranscriptionRequest::parse(self.task, &self.form.fields);
+        let is_fit = asked.and_then(|asked| plan.check(&asked)).is_ok();
+        Ok(is_fit.then_some(plan))
+    }
+}
+
 /// Enough of a file to tell what it is, or all of it.
 async fn beginning(file: &mut FilePart<'_>) -> Result<Bytes, Unanswered> {
     let mut beginning = BytesMut::new();
@@ -118,15 +117,18 @@ async fn beginning(file: &mut FilePart<'_>) -> Result<Bytes, Unanswered> {
     Ok(beginning.freeze())
 }
 
-/// What a file is, where its sender does not say so: by how it begins, else by its name.
-fn with_type(mut said: AudioFile, beginning: &[u8]) -> AudioFile {
-    let says_nothing = |kind: &str| kind.eq_ignore_ascii_case("application/octet-stream");
-    if said.content_type.as_deref().is_none_or(says_nothing) {
-        let recognised = audio::recognise(beginning).map(|container| container.content_type());
-        let by_name = || said.name.as_deref().and_then(type_by_name);
-        said.content_type = recognised.or_else(by_name).map(str::to_owned);
-    }
-    said
+/// What a file is: by how it begins, else as its sender says, else by its name. Senders say `audio/x-wav`,
+/// `video/webm` and `audio/webm;codecs=opus`, not all of which every provider takes.
+fn with_type(said: AudioFile, beginning: &[u8]) -> AudioFile {
+    let recognised = audio::recognise(beginning).map(|container| container.content_type().to_owned());
+    let by_sender = || {
+        let essence = said.content_type.as_deref()?.split(';').next()?.trim();
+        let says_nothing = essence.is_empty() || essence.eq_ignore_ascii_case(OPAQUE);
+        (!says_nothing).then(|| essence.to_ascii_lowercase())
+    };
+    let by_name = || said.name.as_deref().and_then(type_by_name).map(str::to_owned);
+    let content_type = recognised.or_else(by_sender).or_else(by_name);
+    AudioFile { content_type, ..said }
 }
 
 fn type_by_name(name: &str) -> Option<&'static str> {
@@ -165,15 +167,15 @@ async fn spool(
         said,
         mut excerpt,
     } = incoming;
-    let limit = most_taken(task, known, &said);
-    let mut spool = Spool::new(request.gateway.limits.spool_folder.clone());
+    let limit = most_taken(task, known, &said, &request.gateway.providers);
+    let mut spool = request.gateway.limits.spools.begin();
     let mut next = Some(first);
     while let Some(chunk) = next {
         spool.write(&chunk).await.map_err(not_kept)?;
-        if let Some((most, candidate)) = limit
+        if let Some((most, provider)) = limit
             && spool.length() > most
         {
-            return Err(file_too_large(most, &candidate.provider).into());
+            return Err(file_too_large(most, provider).into());
         }
         next = file.chunk().await?;
         if let Some(chunk) = &next {
@@ -193,13 +195,26 @@ async fn spool(
     })
 }
 
-/// The most that any of these takes, and which one that is.
-fn most_taken<'c>(task: Task, known: &'c [Candidate], said: &AudioFile) -> Option<(u64, &'c Candidate)> {
-    let most = |candidate: &'c Candidate| {
+/// The most that any of these takes, or any provider where none is known yet, and who that is.
+fn most_taken<'c>(
+    task: Task,
+    known: &'c [Candidate],
+    said: &AudioFile,
+    providers: &'c Providers,
+) -> Option<(u64, &'c Provider)> {
+    let planned = |candidate: &'c Candidate| {
         let plan = TranscriptionPlan::new(task, candidate, said).ok()?;
-        Some((plan.max_audio_bytes(), candidate))
+        Some((plan.max_audio_bytes(), &*candidate.provider))
     };
-    known.iter().filter_map(most).max_by_key(|(most, _)| *most)
+    let of_known = known.iter().filter_map(planned).max_by_key(|(most, _)| *most);
+    let of_all = || {
+        let all = providers.iter().filter_map(|provider| {
+            let source = provider.transcription.as_ref()?;
+            Some((source.max_bytes, &**provider))
+        });
+        all.max_by_key(|(most, _)| *most)
+    };
+    of_known.or_else(of_all)
 }
 
 /// The first candidate has to be able to do what is asked; one after it that cannot is passed over. So is any that does
@@ -230,175 +245,55 @@ fn plans(
     Ok(plans)
 }
 
-fn not_kept(error: std::io::Error) -> Unanswered {
-    let error = policies::with_causes(&error);
-    tracing::error!(error, "an upload cannot be kept in the spool folder");
+fn not_kept(error: NotKept) -> Unanswered {
+    let cause = policies::with_causes(&error);
+    match error {
+        NotKept::Full(_) => tracing::warn!(error = cause, "an upload finds no room in the spool folder"),
+        NotKept::Unwritten(_) => {
+            tracing::error!(error = cause, "an upload cannot be kept in the spool folder")
+        }
+    }
     Refusal::new(Code::Overloaded, "the file cannot be kept at the moment")
-        .because(error)
+        .because(cause)
         .retry_after(10)
         .into()
 }
 
-async fn stream_up<'a: 'p, 'p>(
-    request: &mut Request<'a>,
-    incoming: Incoming<'_>,
-    plan: TranscriptionPlan,
-    streaming: &'p mut Option<Streaming>,
-) -> Result<Uploaded<'p>, Unanswered> {
-    let boundary = new_boundary();
-    let head = plan.head(None, &boundary).map_err(untranslated)?;
-    let permit = request.permit(plan.candidate(), &head, true).await?;
-    let streaming: &'p Streaming = streaming.insert(Streaming { plan, permit });
-    let (plan, permit) = (&streaming.plan, &streaming.permit);
-    let mut attempt = request.record(permit, plan.candidate(), &head.headers, true);
-    let opening = open(request, permit, &mut attempt).await;
-    let (sent, excerpt) = match opening {
-        Err(fault) => (Err(fault.into()), incoming.excerpt),
-        Ok(mut upstream) => {
-            let headers = &head.headers;
-            let begun = send_head(permit, &mut attempt, &head, headers, Body::Open, &mut upstream).await;
-            let mut sending = Sending {
-                plan,
-                boundary,
-                upstream: &mut upstream,
-                attempt: &mut attempt,
-                encode: Encode::new(plan.encoding()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_what_it_begins_as_then_what_its_sender_says_then_what_its_name_says() {
+        let webm: &[u8] = &[0x1a, 0x45, 0xdf, 0xa3, 0x9f];
+        let cases: [(&[u8], Option<&str>, Option<&str>, Option<&str>); 9] = [
+            (
+                b"RIFF\0\0\0\0WAVEfmt ",
+                Some("audio/x-wav"),
+                None,
+                Some("audio/wav"),
+            ),
+            (webm, Some("video/webm"), None, Some("audio/webm")),
+            (webm, Some("audio/webm;codecs=opus"), None, Some("audio/webm")),
+            (b"\0\0\0\x1cftypisom", Some("video/mp4"), None, Some("audio/mp4")),
+            (
+                b"????",
+                Some("audio/AMR; rate=8000"),
+                Some("a.wav"),
+                Some("audio/amr"),
+            ),
+            (b"????", Some(OPAQUE), Some("a.MP3"), Some("audio/mpeg")),
+            (b"????", None, Some("a.flac"), Some("audio/flac")),
+            (b"????", Some(" ; x=y"), Some("a.doc"), None),
+            (b"????", None, None, None),
+        ];
+        for (beginning, content_type, name, expected) in cases {
+            let said = AudioFile {
+                name: name.map(str::to_owned),
+                content_type: content_type.map(str::to_owned),
             };
-            let (sent, excerpt) = match begun {
-                Ok(()) => sending.send_form(incoming).await,
-                Err(fault) => (Err(fault), incoming.excerpt),
-            };
-            match sent {
-                Ok(asked) => (Ok((upstream, asked)), excerpt),
-                Err(fault) => {
-                    upstream.abort().await;
-                    request.note_fault_midway(permit, &fault);
-                    (Err(fault.into()), excerpt)
-                }
-            }
+            let found = with_type(said, beginning).content_type;
+            assert_eq!(found.as_deref(), expected, "{content_type:?} {name:?}");
         }
-    };
-    Ok(Uploaded {
-        streaming,
-        attempt,
-        sent,
-        excerpt,
-    })
-}
-
-async fn open(request: &Request<'_>, permit: &Permit, attempt: &mut Attempt<'_>) -> Result<Upstream, Fault> {
-    let began = Instant::now();
-    let grant = &permit.grant;
-    let (addresses, timeouts) = (&request.gateway.addresses, grant.provider().timeouts);
-    let opened = Upstream::open(request.connector, addresses, grant.origin(), timeouts).await;
-    attempt.connected(began.elapsed());
-    opened.inspect_err(|fault| request.note_fault(permit, fault))
-}
-
-/// A form of the provider's that is filled while the caller's is read.
-struct Sending<'u, 'p> {
-    plan: &'u TranscriptionPlan,
-    boundary: String,
-    upstream: &'u mut Upstream,
-    attempt: &'u mut Attempt<'p>,
-    encode: Encode,
-}
-
-impl Sending<'_, '_> {
-    /// What the caller asked for, once all of it is on its way; `None` where the provider did not take it all.
-    async fn send_form(
-        &mut self,
-        incoming: Incoming<'_>,
-    ) -> (Result<Option<TranscriptionRequest>, Fault>, Excerpt) {
-        let Incoming {
-            task,
-            mut form,
-            mut file,
-            first,
-            mut excerpt,
-            ..
-        } = incoming;
-        let taken = self.send_file(&mut file, first, &mut excerpt).await;
-        drop(file);
-        let sent = match taken {
-            Ok(true) => self.send_rest(task, &mut form).await,
-            Ok(false) => Ok(None),
-            Err(fault) => Err(fault),
-        };
-        (sent, excerpt)
     }
-
-    /// False when the provider takes no more.
-    async fn send_file(
-        &mut self,
-        file: &mut FilePart<'_>,
-        first: Bytes,
-        excerpt: &mut Excerpt,
-    ) -> Result<bool, Fault> {
-        let before = self.plan.before(None, &self.boundary).map_err(internal)?;
-        if !self.send(before).await {
-            return Ok(false);
-        }
-        let (mut next, mut length) = (first, 0);
-        loop {
-            length += next.len() as u64;
-            let most = self.plan.max_audio_bytes();
-            if length > most {
-                let refusal = file_too_large(most, &self.plan.candidate().provider);
-                return Err(Fault::Refused(refusal));
-            }
-            let audio = self.encode.push(next);
-            if !self.send(audio).await {
-                return Ok(false);
-            }
-            next = tokio::select! {
-                biased;
-                said = self.upstream.next() => return said_early(said),
-                chunk = file.chunk() => match chunk.map_err(fault)? {
-                    Some(chunk) => chunk,
-                    None => break,
-                },
-            };
-            excerpt.feed(&next);
-        }
-        let last = self.encode.finish();
-        Ok(self.send(last).await)
-    }
-
-    async fn send_rest(
-        &mut self,
-        task: Task,
-        form: &mut Form<'_>,
-    ) -> Result<Option<TranscriptionRequest>, Fault> {
-        while form.next_file().await.map_err(fault)?.is_some() {}
-        let asked = TranscriptionRequest::parse(task, &form.fields).map_err(Fault::Refused)?;
-        self.plan.check(&asked).map_err(Fault::Refused)?;
-        let after = self.plan.after(&asked, &self.boundary).map_err(internal)?;
-        let complete = self.send(after).await && self.upstream.finish().await.is_ok();
-        Ok(complete.then_some(asked))
-    }
-
-    async fn send(&mut self, chunk: Bytes) -> bool {
-        self.attempt.request_chunk(&chunk);
-        let sent = self.upstream.send(chunk).await;
-        sent.inspect_err(|error| tracing::debug!(%error, "the provider takes no more of the body"))
-            .is_ok()
-    }
-}
-
-/// An answer before the whole file is there can only be a refusal.
-fn said_early(said: Result<Event, pingora::BError>) -> Result<bool, Fault> {
-    said.map(|_| false).map_err(|error| fault_of(&error, false))
-}
-
-fn fault(unanswered: Unanswered) -> Fault {
-    match unanswered {
-        Unanswered::CallerLeft => Fault::CallerLeft("the connection ended".into()),
-        Unanswered::Refused(refusal) => Fault::Refused(refusal),
-        Unanswered::Failed(failure) => Fault::Refused(failure.refusal),
-    }
-}
-
-fn internal(error: policies::rewrite::RewriteError) -> Fault {
-    Fault::Internal(format!("translating the request: {error}"))
 }

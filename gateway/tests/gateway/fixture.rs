@@ -55,6 +55,7 @@ pub struct Options {
     pub openai: Option<SocketAddr>,
     pub fallback_after: Duration,
     pub attempts_time: Duration,
+    pub spool_max_bytes: u64,
 }
 
 impl Options {
@@ -77,6 +78,7 @@ impl Options {
             openai: None,
             fallback_after: Duration::from_secs(10),
             attempts_time: Duration::from_secs(60),
+            spool_max_bytes: 1 << 30,
         }
     }
 
@@ -124,6 +126,7 @@ impl Options {
             fallback_after: self.fallback_after,
             attempts_time: self.attempts_time,
             spool_folder: None,
+            spool_max_bytes: self.spool_max_bytes,
         };
         let running = gateway::start(
             settings,

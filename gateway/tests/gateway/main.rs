@@ -11,3 +11,4 @@ mod secure;
 mod unified_files;
 mod unified_speech;
 mod unified_trouble;
+mod unified_uploads;

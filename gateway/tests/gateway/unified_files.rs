@@ -12,24 +12,24 @@ use tokio::time::timeout;
 use crate::fixture::{Fixture, Options, contains};
 use crate::provider::Provider;
 
-const TRANSCRIBE: &str = "/v1/audio/transcriptions";
-const FORM: &str = "content-type: multipart/form-data; boundary=cut\r\n";
-const SOON: Duration = Duration::from_secs(2);
+pub const TRANSCRIBE: &str = "/v1/audio/transcriptions";
+pub const FORM: &str = "content-type: multipart/form-data; boundary=cut\r\n";
+pub const SOON: Duration = Duration::from_secs(2);
 
-fn field(name: &str, value: &str) -> Vec<u8> {
+pub fn field(name: &str, value: &str) -> Vec<u8> {
     format!("--cut\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").into_bytes()
 }
 
-fn file(content: &[u8]) -> Vec<u8> {
+pub fn file(content: &[u8]) -> Vec<u8> {
     let head = "--cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n";
     [head.as_bytes(), content, b"\r\n"].concat()
 }
 
-fn form(parts: &[Vec<u8>]) -> Vec<u8> {
+pub fn form(parts: &[Vec<u8>]) -> Vec<u8> {
     [parts.concat().as_slice(), b"--cut--\r\n"].concat()
 }
 
-async fn send(fixture: &Fixture, body: Vec<u8>) -> reqwest::Response {
+pub async fn send(fixture: &Fixture, body: Vec<u8>) -> reqwest::Response {
     let request = fixture
         .request("POST", TRANSCRIBE)
         .header("content-type", "multipart/form-data; boundary=cut");
@@ -38,7 +38,7 @@ async fn send(fixture: &Fixture, body: Vec<u8>) -> reqwest::Response {
 }
 
 /// Reads whatever it is given as the length of its body, and says so.
-async fn listener() -> Provider {
+pub async fn listener() -> Provider {
     Provider::start(|mut call| async move {
         let body = call.body().await;
         let text = format!(
@@ -55,7 +55,7 @@ async fn listener() -> Provider {
     .await
 }
 
-async fn openai(provider: &Provider) -> Fixture {
+pub async fn openai(provider: &Provider) -> Fixture {
     let mut options = Options::to(provider.address);
     options.openai = Some(provider.address);
     options.start().await
@@ -175,7 +175,7 @@ async fn fields_that_the_provider_cannot_heed_end_the_call_under_way() {
     let fixture = openai(&provider).await;
     let parts = [
         field("model", "openai/gpt-4o-transcribe"),
-        file(&[b'#'; 4000]),
+        file(&[b'#'; 400_000]),
         field("response_format", "nonsense"),
     ];
     let response = send(&fixture, form(&parts)).await;
