@@ -12,6 +12,7 @@ mod calling;
 mod exchange;
 mod form;
 mod judging;
+mod keeping;
 mod models;
 mod selection;
 mod sound;
