@@ -5,7 +5,7 @@
 
 use policies::descriptor::{Model, Provider, Voice};
 use policies::rules::{offers_model, offers_voice};
-use policies::vocabulary::{Actor, Operation, Verdict};
+use policies::vocabulary::{Actor, Caller, Operation, Verdict};
 use vault::Credential;
 
 use crate::Catalogue;
@@ -31,7 +31,10 @@ impl Catalogue {
         operation: Operation,
         id: &str,
     ) -> Result<Offer, Unlisted> {
-        let is = |model: &&Model| model.operations.contains(&operation);
+        let is = |model: &&Model| {
+            model.operations.contains(&operation)
+                && offers_model(provider, operation, &model.id) != Some(false)
+        };
         let kept = match credential {
             Some(credential) => unless_barred(self.listed(by, provider, credential).await)?,
             None => None,
@@ -49,7 +52,7 @@ impl Catalogue {
         Ok(offer(offers_model(provider, operation, id) != Some(false), known))
     }
 
-    /// Follows as many pages as any list is followed; with more of them, a voice may be on one of those.
+    /// With more pages than are followed, a voice may be on one of those.
     pub async fn offers_voice(
         &self,
         by: &Actor,
@@ -62,28 +65,63 @@ impl Catalogue {
         let (Some(credential), Some(_)) = (credential, &provider.voices.call) else {
             return Ok(by_descriptor());
         };
+        let found = self.look_for(by, provider, credential, id).await;
+        Ok(match unless_barred(found)? {
+            None => by_descriptor(),
+            Some(Sought::Found(_) | Sought::Unknown) => Offer::Possible,
+            Some(Sought::Absent(some)) => offer(false, some.iter().map(|voice| voice.id.as_str())),
+        })
+    }
+
+    /// A voice as the provider lists it for this caller; `None` where no list shows it.
+    pub async fn voice(&self, by: &Actor, caller: &Caller, provider: &Provider, id: &str) -> Option<Voice> {
+        let credential = self.credential(caller, provider).await.ok()?;
+        match self.look_for(by, provider, &credential, id).await {
+            Ok(Sought::Found(voice)) => Some(voice),
+            Ok(Sought::Absent(_) | Sought::Unknown) => None,
+            Err(unlisted) => {
+                tracing::debug!(why = %unlisted, "a voice is not looked up");
+                None
+            }
+        }
+    }
+
+    /// Follows as many pages as any list is followed.
+    async fn look_for(
+        &self,
+        by: &Actor,
+        provider: &Provider,
+        credential: &Credential,
+        id: &str,
+    ) -> Result<Sought, Unlisted> {
         let mut search = Search::default();
         let mut some: Vec<Voice> = Vec::new();
         for _ in 0..PAGES_MAX {
-            let page = self.voices(by, provider, credential, search).await;
-            let Some(page) = unless_barred(page)? else {
-                return Ok(by_descriptor());
-            };
-            if page.items.iter().any(|voice| voice.id == id) {
-                return Ok(Offer::Possible);
+            let mut page = self.voices(by, provider, credential, search).await?;
+            if let Some(at) = page.items.iter().position(|voice| voice.id == id) {
+                return Ok(Sought::Found(page.items.swap_remove(at)));
             }
             let room = NAMED_MAX.saturating_sub(some.len());
             some.extend(page.items.into_iter().take(room));
             let Some(next) = page.next else {
-                return Ok(offer(false, some.iter().map(|voice| voice.id.as_str())));
+                return Ok(Sought::Absent(some));
             };
             search = Search {
                 cursor: Some(next),
                 ..Search::default()
             };
         }
-        Ok(Offer::Possible)
+        Ok(Sought::Unknown)
     }
+}
+
+/// A voice looked for in the provider's list.
+enum Sought {
+    Found(Voice),
+    /// It is on no page; these are some that are.
+    Absent(Vec<Voice>),
+    /// It is on none of the pages that were followed.
+    Unknown,
 }
 
 fn offer<'a>(possible: bool, instead: impl Iterator<Item = &'a str>) -> Offer {

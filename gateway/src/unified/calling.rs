@@ -121,14 +121,6 @@ impl<'a> Request<'a> {
             .failed(permit.grant.origin(), code, Instant::now());
     }
 
-    /// The same for one that ended while the caller still sent its body: a provider that closes the connection then
-    /// may have waited for the caller.
-    pub(super) fn note_fault_midway(&self, permit: &Permit, fault: &Fault) {
-        if !matches!(fault, Fault::Lost(_)) {
-            self.note_fault(permit, fault);
-        }
-    }
-
     pub(super) fn note_answer(&self, permit: &Permit, status: u16) {
         let (breakers, origin) = (&self.gateway.breakers, permit.grant.origin());
         match status {

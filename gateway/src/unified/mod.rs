@@ -20,6 +20,7 @@ mod speaking;
 mod speech;
 mod spool;
 mod streaming;
+mod style;
 mod transcript;
 mod transcription;
 mod upload;

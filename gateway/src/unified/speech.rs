@@ -52,7 +52,11 @@ impl Request<'_> {
         )?;
         let mut plans = Vec::with_capacity(found.len());
         for candidate in &found {
-            match SpeechPlan::new(candidate, request) {
+            let planned = match SpeechPlan::new(candidate, request) {
+                Ok(plan) => self.check_style(&plan).await.map(|()| plan),
+                Err(refusal) => Err(refusal),
+            };
+            match planned {
                 Ok(plan) => plans.push(plan),
                 Err(refusal) if plans.is_empty() => {
                     return Err(refusal.provider(candidate.provider.id.clone()));
