@@ -80,7 +80,9 @@ HELD = {
     "native, events": _gemini("held events", "held-tts", *_HELD),
     "/v1, mp3 passed through": _unified("held elevenlabs", "elevenlabs/eleven_flash_v2_5", "held", "mp3", *_HELD),
     "/v1, pcm out of events": _unified("held gemini", "gemini/held-tts", "Kore", "pcm", *_HELD),
+    "/v1, pcm out of long events": _unified("held-long gemini", "gemini/held-long-tts", "Kore", "pcm", *_HELD),
     "/v1, mp3 made here": _unified("held gemini", "gemini/held-tts", "Kore", "mp3", *_HELD),
+    "/v1, mp3 made of long events": _unified("held-long gemini", "gemini/held-long-tts", "Kore", "mp3", *_HELD),
     "/v1, opus made here": _unified("held gemini", "gemini/held-tts", "Kore", "opus", *_HELD),
 }
 

@@ -1,7 +1,7 @@
 //! Audio that comes in pieces: MP3 as it is, or samples in events.
 //!
-//! The voice, for Gemini the model, says how: `at-once` in one write, `held` open for ten seconds, else 20 pieces
-//! 20 ms apart.
+//! The voice, for Gemini the model, says how: `at-once` in one write, `held` open for ten seconds, `held-long` in pieces
+//! five times as long, else 20 pieces 20 ms apart.
 
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub struct Streams {
     at_once: Stream,
     paced: Stream,
     held: Stream,
+    held_long: Stream,
 }
 
 impl Streams {
@@ -33,6 +34,7 @@ impl Streams {
             at_once: Stream::of("audio/mpeg", split(&frames(8 * 4096), 4096), 0).in_one_piece(),
             paced: Stream::of("audio/mpeg", split(&frames(20 * 640), 640), 20),
             held: Stream::of("audio/mpeg", split(&frames(10 * 1600), 1600), 1000),
+            held_long: Stream::of("audio/mpeg", split(&frames(4 * 8000), 8000), 2500),
         }
     }
 
@@ -42,6 +44,7 @@ impl Streams {
             at_once: Stream::of("text/event-stream", events(8 * 4096, 4096), 0).in_one_piece(),
             paced: Stream::of("text/event-stream", events(20 * 960, 960), 20),
             held: Stream::of("text/event-stream", events(10 * 4800, 4800), 1000),
+            held_long: Stream::of("text/event-stream", events(4 * 24_000, 24_000), 2500),
         }
     }
 
@@ -49,6 +52,8 @@ impl Streams {
         let says = |word: &str| memmem::find(path, word.as_bytes()).is_some();
         if says("at-once") {
             &self.at_once
+        } else if says("held-long") {
+            &self.held_long
         } else if says("held") {
             &self.held
         } else {
