@@ -128,6 +128,8 @@ async fn what_cannot_be_done_is_refused_by_its_field() {
             changed(AZURE, "instructions", json!("Whisper like a ghost.")),
             "instructions",
         ),
+        // A style, but none that this voice has.
+        (changed(AZURE, "instructions", json!("sad")), "instructions"),
         (
             changed(ELEVENLABS, "response_format", json!("midi")),
             "response_format",

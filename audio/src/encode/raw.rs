@@ -20,7 +20,7 @@ impl Raw {
     pub fn wav(rate: u32, length: Option<u64>) -> Self {
         // A sound too long for the format's 32 bits is one of unknown length to whoever reads it.
         let size = length
-            .and_then(|samples| u32::try_from(samples * 2).ok())
+            .and_then(|samples| u32::try_from(samples.checked_mul(2)?).ok())
             .filter(|size| *size <= UNKNOWN - HEAD_LENGTH);
         Self {
             head: Some(wav_head(rate, size)),
@@ -31,9 +31,11 @@ impl Raw {
         if let Some(head) = self.head.take() {
             out.put_slice(&head);
         }
-        out.reserve(samples.len() * 2);
-        for sample in samples {
-            out.put_i16_le(*sample);
+        // A block at once: one write per sample would check for room as often.
+        let at = out.len();
+        out.resize(at + samples.len() * 2, 0);
+        for (bytes, sample) in out[at..].chunks_exact_mut(2).zip(samples) {
+            bytes.copy_from_slice(&sample.to_le_bytes());
         }
     }
 }

@@ -250,7 +250,8 @@ impl Sound {
         };
         self.pushed += samples.len() as u64;
         let out = if encoder.is_light() {
-            let mut out = BytesMut::new();
+            // Room for a head before the samples, which stay as many where they are not resampled.
+            let mut out = BytesMut::with_capacity(samples.len() + audio::ENOUGH);
             let pushed = encoder.push(&samples, &mut out);
             pushed.map_err(|error| Fault::Garbled(error.to_string()))?;
             out.freeze()

@@ -135,6 +135,10 @@ impl EventReader {
             self.read_line(line.strip_suffix(b"\r").unwrap_or(&line), &mut audio)?;
         }
         self.scanned = self.line.len();
+        // What a long event took is not kept while the next is waited for.
+        if self.line.is_empty() {
+            self.line = BytesMut::new();
+        }
         if self.line.len() + self.event.len() > LONGEST_EVENT {
             return Err(bad("an event of the answer is too long"));
         }
@@ -157,6 +161,7 @@ impl EventReader {
             return self.read_event(audio);
         }
         if let Some(data) = line.strip_prefix(b"data:") {
+            self.event.reserve(data.len() + 1);
             self.event.extend_from_slice(data);
             self.event.push(b'\n');
         }
@@ -165,8 +170,7 @@ impl EventReader {
 
     /// An event is complete. Anything that is not JSON, such as `[DONE]`, says nothing.
     fn read_event(&mut self, audio: &mut Vec<u8>) -> Result<(), BadAnswer> {
-        let read = serde_json::from_slice::<Value>(&self.event);
-        self.event.clear();
+        let read = serde_json::from_slice::<Value>(&std::mem::take(&mut self.event));
         let Ok(root) = read else { return Ok(()) };
         if self.at.error.as_ref().is_some_and(|at| at.first(&root).is_some()) {
             return Err(bad("the answer reports an error in its middle"));
