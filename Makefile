@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 BUILD_PACKAGES := build-essential cmake pkg-config
-TEST_PACKAGES := $(BUILD_PACKAGES) postgresql python3 python3-venv
+TEST_PACKAGES := $(BUILD_PACKAGES) postgresql python3 python3-venv espeak-ng ffmpeg sox
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3 nginx libnginx-mod-http-js haproxy wrk
 
 .PHONY: run test lint bench fmt
@@ -25,6 +25,7 @@ lint:
 bench:
 	@scripts/packages $(BENCH_PACKAGES)
 	cargo bench --locked -p policies --bench policies
+	cargo bench --locked -p audio --bench audio
 	cargo build --locked --release --bin voxgate
 	benches/run
 

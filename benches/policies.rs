@@ -8,6 +8,8 @@ use policies::descriptor::{Origin, Provider, Providers};
 use policies::meter::Meter;
 use policies::rewrite::upstream_head;
 use policies::rules::{Inbound, Route, judge, recognise, route};
+use policies::unified::{SpeechRequest, Transcript, TranscriptionRequest, Word, render, speech_delta, split};
+use policies::vocabulary::Task;
 
 const TOKEN: &str = "vxg_0123456789abcdefghijABCDEFGHIJ012345";
 
@@ -184,5 +186,49 @@ fn meters(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, heads, verdicts, meters);
+/// What a call of `/v1` costs beyond its provider's call: reading what is asked, cutting, rendering.
+fn unified(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("unified");
+    let text = "This is one sentence of many, all alike. ".repeat(25);
+    let body = format!(r#"{{"model":"default","input":"{text}","voice":"alloy","speed":1.1}}"#);
+    group.bench_function("a speech request of 1 KiB", |bencher| {
+        bencher.iter(|| SpeechRequest::parse(black_box(body.as_bytes())));
+    });
+    group.bench_function("an event with 4 KiB of audio", |bencher| {
+        bencher.iter(|| speech_delta(black_box(&[7; 4096])));
+    });
+    let words = "This is one sentence of many, all alike."
+        .split(' ')
+        .cycle()
+        .take(1000)
+        .enumerate();
+    let words = words.map(|(nth, word)| Word {
+        text: word.to_owned(),
+        start: nth as f64 * 0.4,
+        end: nth as f64 * 0.4 + 0.3,
+        speaker: None,
+    });
+    let transcript = Transcript {
+        text: "This is one sentence of many, all alike. ".repeat(125),
+        duration: Some(400.0),
+        words: words.collect(),
+        ..Transcript::default()
+    };
+    for format in ["json", "srt", "verbose_json"] {
+        let fields = [("model", "default"), ("response_format", format)];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let request = TranscriptionRequest::parse(Task::Transcription, &fields).expect("a request");
+        group.bench_function(format!("1,000 words as {format}"), |bencher| {
+            bencher.iter(|| render(black_box(&transcript), &request));
+        });
+    }
+    let long = text.repeat(1000);
+    group.throughput(Throughput::Bytes(long.len() as u64));
+    group.bench_function("1 MB of input in pieces of 4,096", |bencher| {
+        bencher.iter(|| split(black_box(&long), 4096, true));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, heads, verdicts, meters, unified);
 criterion_main!(benches);

@@ -33,6 +33,7 @@ fn all_providers(settings: &Settings) -> anyhow::Result<Providers> {
                 nearest(id, &known)
             );
         }
+        providers = providers.with_base_urls(id, &overrides.base_urls)?;
         providers = providers.with_hosts(id, &overrides.hosts)?;
         providers = providers.with_timeouts(id, timeouts(overrides))?;
     }

@@ -2,14 +2,12 @@
 //!
 //! [`start`] serves it on a listener of its own. Everything under `/api/v1` is one table of calls in [`api`];
 //! a call's scopes stand beside its path there, and no call is reached before its caller is proven.
-//! [`validation`] is how a key gets in, [`ask`] the only way out to a provider.
+//! [`validation`] is how a key gets in, `catalogue` the only way out to a provider.
 
 mod answer;
 mod api;
-mod ask;
 mod caller;
 mod effective;
-mod lists;
 mod pages;
 mod params;
 mod problem;
@@ -24,17 +22,15 @@ mod harness;
 use std::sync::Arc;
 
 use callers::{Callers, RefusalBudget};
+use catalogue::Catalogue;
 use policies::descriptor::{Provider, Providers};
 use policies::vocabulary::{Actor, AuditAction, AuditEvent, AuditOutcome, Code};
 use uuid::Uuid;
 use vault::{Clock, Vault};
 
-use crate::ask::Asker;
-use crate::lists::Lists;
 use crate::problem::Problem;
 use crate::telemetry::Telemetry;
 
-pub use ask::AskerError;
 pub use serve::{AdminSettings, Running, StartError, start};
 
 /// What every call may need. One per listener.
@@ -44,8 +40,7 @@ pub(crate) struct Admin {
     vault: Vault,
     callers: Callers,
     clock: Arc<dyn Clock>,
-    asker: Asker,
-    lists: Lists,
+    catalogue: Catalogue,
     strangers: RefusalBudget,
     telemetry: Telemetry,
     registry: prometheus::Registry,

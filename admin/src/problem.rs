@@ -146,7 +146,7 @@ impl From<Refusal> for Problem {
             .as_ref()
             .map(|provider| format!("/providers/{provider}"));
         Self {
-            param: refusal.param.map(str::to_owned),
+            param: refusal.param.map(String::from),
             page,
             cause: refusal.cause,
             ..Self::new(refusal.code, refusal.message).retry_after(refusal.retry_after)

@@ -4,13 +4,13 @@
 //! many are open at once: whoever can reach this port cannot keep others from it for long.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use callers::{Callers, RefusalBudget};
+use catalogue::Catalogue;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -24,9 +24,7 @@ use tower::ServiceExt;
 use vault::{SystemClock, Vault};
 
 use crate::Admin;
-use crate::ask::{Asker, AskerError};
 use crate::caller::Peer;
-use crate::lists::Lists;
 use crate::telemetry::{Telemetry, accept_failed, connection_broke};
 
 const CONNECTIONS_MAX: usize = 1_024;
@@ -42,8 +40,6 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// Where people reach this listener; `setup_url` starts with it.
     pub public_url: String,
-    /// Roots to trust at providers beside the system's.
-    pub ca_file: Option<PathBuf>,
 }
 
 /// A listener at work. Dropping it begins the stop without waiting for the end.
@@ -60,8 +56,6 @@ pub enum StartError {
         address: SocketAddr,
         source: std::io::Error,
     },
-    #[error(transparent)]
-    Asker(#[from] AskerError),
     #[error("registering the admin listener's metrics")]
     Metrics(#[from] prometheus::Error),
 }
@@ -72,6 +66,7 @@ pub fn start(
     providers: Arc<Providers>,
     vault: Vault,
     callers: Callers,
+    catalogue: Catalogue,
     registry: prometheus::Registry,
 ) -> Result<Running, StartError> {
     let admin = Admin {
@@ -80,8 +75,7 @@ pub fn start(
         vault,
         callers,
         clock: Arc::new(SystemClock),
-        asker: Asker::new(settings.ca_file)?,
-        lists: Lists::new(),
+        catalogue,
         strangers: RefusalBudget::new(),
         telemetry: Telemetry::register(&registry)?,
         registry,
@@ -270,16 +264,16 @@ mod tests {
         let settings = AdminSettings {
             listen: ([127, 0, 0, 1], 0).into(),
             public_url: "http://admin.test/".to_owned(),
-            ca_file: None,
         };
         let admin = &house.admin;
-        let (providers, vault, callers) = (
+        let (providers, vault, callers, catalogue) = (
             admin.providers.clone(),
             admin.vault.clone(),
             admin.callers.clone(),
+            admin.catalogue.clone(),
         );
-        let running =
-            start(settings, providers, vault, callers, prometheus::Registry::new()).expect("starts");
+        let registry = prometheus::Registry::new();
+        let running = start(settings, providers, vault, callers, catalogue, registry).expect("starts");
         let url = format!("http://{}", running.address());
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(5))

@@ -1,11 +1,21 @@
 //! What a provider's unsuccessful answer, or none at all, is as a problem.
 
+use catalogue::{Answer, Silence, Unlisted};
 use policies::descriptor::Provider;
 use policies::rules;
 use policies::vocabulary::{Code, Verdict};
 
-use crate::ask::{Answer, Silence};
 use crate::problem::Problem;
+
+/// No list of models or voices.
+pub fn unlisted(provider: &Provider, unlisted: Unlisted) -> Problem {
+    match unlisted {
+        Unlisted::Silent(silence) => silent(provider, silence),
+        Unlisted::Unreadable(cause) => unreadable(provider, &cause),
+        Unlisted::Unasked(cause) => Problem::internal(cause),
+        Unlisted::Answered(verdict, answer) => not_valid(provider, verdict, &answer),
+    }
+}
 
 /// An answer that is not a success, about a key that is stored.
 pub fn not_valid(provider: &Provider, verdict: Verdict, answer: &Answer) -> Problem {

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +68,22 @@ def _wav(samples):
     return riff + form + b"data" + samples.to_bytes(4, "little") + bytes(samples)
 
 
+UNIFIED = ""
+"""In the place of a provider: the caller speaks to `/v1`."""
+
+KEY_HEADERS = {"elevenlabs": "xi-api-key", "gemini": "x-goog-api-key"}
+
+
 @dataclass(frozen=True)
 class Workload:
     name: str
     path: str
+    """As the provider has it."""
     body: bytes
     content_type: str
     load: tuple = ()
     """Further arguments of the load generator."""
+    provider: str = "elevenlabs"
 
 
 def _speech(name, path, *load):
@@ -94,7 +103,7 @@ WORKLOADS = [
 
 def write_requests(directory, workload, direct):
     """Writes heads and body for the load generator; returns the arguments that name them."""
-    stem = f"{WORKLOADS.index(workload)}-{'direct' if direct else 'proxied'}"
+    stem = "-".join(re.findall(r"\w+", f"{workload.name} {'direct' if direct else 'proxied'}"))
     heads, body = Path(directory, stem + ".heads"), Path(directory, stem + ".body")
     heads.write_text("".join(_head(workload, user, direct) for user in USERS), newline="")
     body.write_bytes(workload.body)
@@ -102,8 +111,10 @@ def write_requests(directory, workload, direct):
 
 
 def _head(workload, user, direct):
-    prefix = "" if direct else "/elevenlabs"
-    proof = f"xi-api-key: {key_of(user)}" if direct else f"authorization: Bearer {token_of(user)}"
+    prefix = "" if direct or workload.provider == UNIFIED else f"/{workload.provider}"
+    proof = f"authorization: Bearer {token_of(user)}"
+    if direct:
+        proof = f"{KEY_HEADERS[workload.provider]}: {key_of(user)}"
     fields = [
         f"POST {prefix}{workload.path} HTTP/1.1",
         "host: gateway.bench.test",

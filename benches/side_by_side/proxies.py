@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import callers
@@ -43,6 +44,7 @@ class Upstream:
 
     name = "direct"
     direct = True
+    calls = 0
 
     def __init__(self, binary, core):
         self.process = start([binary, "upstream"], core, stdout=subprocess.PIPE, text=True)
@@ -57,6 +59,8 @@ class Proxy:
 
     direct = False
     process = None
+    calls = 0
+    """How many have been made through it by the load."""
 
     def __init__(self, name, configs, command, root, checks_callers):
         self.name = name
@@ -144,19 +148,21 @@ class Proxy:
 class Voxgate(Proxy):
     """Keys are not in a file: each user stores theirs, which the gateway has the provider confirm."""
 
-    def __init__(self, binary, root):
-        super().__init__("voxgate", ["voxgate.toml"], [binary, "serve", "--config"], root, True)
+    def __init__(self, binary, root, name="voxgate", providers=("elevenlabs",)):
+        super().__init__(name, ["voxgate.toml"], [binary, "serve", "--config"], root, True)
+        self._providers = providers
 
     def start(self, upstream, core):
         super().start(upstream, core)
         self._wait_until_it_listens(self.admin_port)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(self._store_key, callers.USERS))
+            for provider in self._providers:
+                list(pool.map(partial(self._store_key, provider), callers.USERS))
 
-    def _store_key(self, user):
+    def _store_key(self, provider, user):
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=20)
         connection.request(
-            "PUT", "/api/v1/credentials/elevenlabs", body=json.dumps({"api_key": callers.key_of(user)}),
+            "PUT", f"/api/v1/credentials/{provider}", body=json.dumps({"api_key": callers.key_of(user)}),
             headers={"authorization": f"Bearer {callers.token_of(user)}", "content-type": "application/json"})
         answer = connection.getresponse()
         body = answer.read()

@@ -2,11 +2,15 @@
 
 from statistics import fmean, median
 
+from unified import NATIVE, STREAMS, UNQUEUED
+
 VOXGATE, NGINX, BARE_NGINX, DIRECT = "voxgate", "nginx, same job", "nginx, bare", "direct"
 STREAM = "20 chunks, 20 ms apart"
+PIECED = [STREAM, "mp3 passed through, 20 chunks"]
+"""Where the load looks for merged chunks."""
 
 
-def markdown(cells, memory, end, recorded, rounds, seconds, steady_calls):
+def side_by_side(cells, memory, end, recorded, rounds, seconds, steady_calls):
     parts = [
         "# Side by side",
         f"{rounds} interleaved rounds of {seconds} s per cell; medians over the rounds. CPU is user and system "
@@ -21,13 +25,70 @@ def markdown(cells, memory, end, recorded, rounds, seconds, steady_calls):
     return "\n\n".join(parts) + "\n"
 
 
+def cost_of_unified(cells, memory, rounds, seconds):
+    parts = [
+        "# What /v1 costs",
+        f"{rounds} interleaved rounds of {seconds} s per cell; medians over the rounds.",
+    ]
+    for comparison, ways in cells.items():
+        parts += [f"## {comparison}", _workload_table(comparison, ways)]
+    parts += ["## /v1 beside native", _beside_native(cells)]
+    parts += [f"## Memory of {STREAMS} open streams", _stream_memory_table(memory)]
+    parts += ["## Aims", _unified_aims(cells, memory)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _beside_native(cells):
+    head = ["", "", "CPU of native's", "best quarter", "first byte later by, ms"]
+    rows = [
+        [comparison, way, f"{_ratio(ways, way, NATIVE):.2f}", f"{_best_cpu(ways[way]) / _best_cpu(ways[NATIVE]):.2f}",
+         _ms(_beyond(ways, way, NATIVE, "first_byte_p50_us"))]
+        for comparison, ways in cells.items() for way in _translated(ways)
+    ]
+    return _table(head, rows)
+
+
+def _translated(ways):
+    return [way for way in ways if way not in (DIRECT, NATIVE)]
+
+
+def _stream_memory_table(memory):
+    head = ["", "idle MiB", "all open MiB", "highest MiB", "KiB per stream", "at the highest"]
+    rows = []
+    for kind, mib in memory.items():
+        row = [kind] + [f"{mib[reading]:.1f}" for reading in ("idle", "steady", "peak")]
+        rows.append(row + [f"{_per_stream(mib, reading):.0f}" for reading in ("steady", "peak")])
+    return _table(head, rows)
+
+
+def _per_stream(mib, reading):
+    """In KiB, beyond what was resident before."""
+    return (mib[reading] - mib["idle"]) * 1024 / STREAMS
+
+
+def _unified_aims(cells, memory):
+    pairs = [(comparison, way) for comparison, ways in cells.items() for way in _translated(ways)]
+    later = max((_beyond(cells[at], way, NATIVE, "first_byte_p50_us"), f"{way}: {at}")
+                for at, way in pairs if at in UNQUEUED)
+    cpu = max((_ratio(cells[at], way, NATIVE), f"{way}: {at}") for at, way in pairs)
+    aims = [
+        ("first byte less than 0.3 ms after native's", f"{_ms(later[0])} ms at worst ({later[1]})", later[0] < 300),
+        ("CPU per call at most 1.5 × that of native", f"{cpu[0]:.2f} × at worst ({cpu[1]})", cpu[0] <= 1.5),
+    ]
+    for kind, mib in memory.items():
+        if not kind.startswith(NATIVE):
+            kib = _per_stream(mib, "peak")
+            aims.append((f"memory below 200 KiB a stream: {kind}", f"{kib:.0f} KiB", kib < 200))
+    return _aims_table(aims)
+
+
 def _table(head, rows):
     lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _workload_table(workload, ways):
-    streams = workload == STREAM
+    streams = workload in PIECED
     head = ["", "calls/s", "p50 ms", "added p50 ms", "p99 ms", "first byte p50 ms",
             "CPU s per 1,000", "best quarter"] + (["merged chunks"] if streams else [])
     rows = []
@@ -46,7 +107,7 @@ def _ratio_table(cells):
     for workload, ways in cells.items():
         row = [workload]
         for other in (NGINX, BARE_NGINX):
-            row += [f"{_ratio(ways, other):.2f}", f"{_best_cpu(ways[VOXGATE]) / _best_cpu(ways[other]):.2f}"]
+            row += [f"{_ratio(ways, VOXGATE, other):.2f}", f"{_best_cpu(ways[VOXGATE]) / _best_cpu(ways[other]):.2f}"]
         rows.append(row)
     return _table(["", "same job", "best quarter", "bare", "best quarter"], rows)
 
@@ -58,8 +119,8 @@ def _memory_table(memory, end, steady_calls):
 
 
 def _aims(cells, memory):
-    cpu, cpu_at = _worst(cells, lambda ways: _ratio(ways, NGINX))
-    bare, bare_at = _worst(cells, lambda ways: _ratio(ways, BARE_NGINX))
+    cpu, cpu_at = _worst(cells, lambda ways: _ratio(ways, VOXGATE, NGINX))
+    bare, bare_at = _worst(cells, lambda ways: _ratio(ways, VOXGATE, BARE_NGINX))
     p50, p50_at = _worst(cells, lambda ways: _added(ways, VOXGATE, "p50_us") - _added(ways, NGINX, "p50_us"))
     first, first_at = _worst(cells, lambda ways: _later(ways, "first_byte_p50_us"))
     merged = {way: sum(r["merged"] for r in results) for way, results in cells[STREAM].items()}
@@ -74,6 +135,10 @@ def _aims(cells, memory):
         ("memory below 45 MiB after the first half of the steady calls", f"{middle:.1f} MiB", middle < 45),
         ("flat from there: at most 1 MiB more after the second half", f"{last - middle:+.1f} MiB", last - middle <= 1),
     ]
+    return _aims_table(aims)
+
+
+def _aims_table(aims):
     return _table(["aim", "measured", "met"], [[aim, figure, "yes" if met else "no"] for aim, figure, met in aims])
 
 
@@ -92,7 +157,11 @@ def _median(results, name):
 
 def _added(ways, way, name):
     """The median over rounds of what a way took beyond the direct call of the same round."""
-    return median(result[name] - direct[name] for result, direct in zip(ways[way], ways[DIRECT], strict=True))
+    return _beyond(ways, way, DIRECT, name)
+
+
+def _beyond(ways, way, other, name):
+    return median(ours[name] - theirs[name] for ours, theirs in zip(ways[way], ways[other], strict=True))
 
 
 def _cpu(results):
@@ -105,9 +174,9 @@ def _best_cpu(results):
     return fmean(costs[:max(1, len(costs) // 4)])
 
 
-def _ratio(ways, other):
-    """The median over rounds of voxgate's CPU per call over another's in the same round."""
-    pairs = zip(ways[VOXGATE], ways[other], strict=True)
+def _ratio(ways, way, other):
+    """The median over rounds of one's CPU per call over another's in the same round."""
+    pairs = zip(ways[way], ways[other], strict=True)
     return median(ours["cpu_per_1000"] / theirs["cpu_per_1000"] for ours, theirs in pairs)
 
 

@@ -1,7 +1,7 @@
 //! The data plane: TTS and STT traffic between callers and providers.
 //!
 //! A connection arrives in [`listen`], its requests go through [`proxy`] in the order of the [`stages`], and
-//! each ends in `record`. Sockets, TLS, pooling and the two HTTP versions are pingora's; the
+//! each ends in `record`. Those under `/v1` are served by [`unified`], over the same stages. Sockets, TLS, pooling and the two HTTP versions are pingora's; the
 //! exchange between the two sides is ours, because the verdict on a refused key needs the provider's answer
 //! before its head is passed on. No provider's name and no SQL occur here.
 
@@ -17,6 +17,7 @@ mod socket;
 mod stages;
 mod telemetry;
 mod tls;
+mod unified;
 mod workers;
 
 use std::net::SocketAddr;
@@ -48,6 +49,14 @@ pub struct GatewaySettings {
     pub max_head_bytes: usize,
     /// How long a reader may take nothing at all.
     pub write_timeout: Duration,
+    /// How long a candidate of `/v1` may take while another one is left.
+    pub fallback_after: Duration,
+    /// How long all candidates of a request to `/v1` may take together, until the answer begins.
+    pub attempts_time: Duration,
+    /// Where uploads to `/v1` wait that cannot go up as they come; the system's own when absent.
+    pub spool_folder: Option<PathBuf>,
+    /// How much of the disk all of them may take together.
+    pub spool_max_bytes: u64,
     /// The console's address, for `x-voxgate-setup-url`.
     pub public_url: String,
     /// Roots to trust towards providers, beside the system's.

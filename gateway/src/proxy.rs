@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use callers::{Callers, RefusalBudget};
+use catalogue::Catalogue;
 use http::Method;
 use parking_lot::RwLock;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -13,6 +14,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use policies::descriptor::Providers;
+use policies::rules::Inbound;
 use policies::vocabulary::{Code, Dialect, Refusal};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -25,12 +27,14 @@ use crate::respond::{Marks, Reply, is_bodiless, peer_ip};
 use crate::stages::admit::{InFlight, Permit, admit};
 use crate::stages::authenticate::authenticate;
 use crate::stages::authorise::authorise;
-use crate::stages::recognise::recognise;
+use crate::stages::recognise::{Recognised, recognise};
 use crate::stages::record::{Attempt, Call, refused};
 use crate::stages::relay::Exchange;
 use crate::stages::route::route;
 use crate::stages::{Fault, Seen, Stop};
 use crate::telemetry::Meters;
+use crate::unified::breaker::Breakers;
+use crate::unified::{Encoders, Spools};
 
 /// How long a caller who was answered early may go on sending before the connection is closed under it.
 /// Closing at once would reset the connection and lose the answer on its way.
@@ -52,6 +56,10 @@ pub struct Gateway {
     pub busy: InFlight,
     /// All connections of callers.
     pub crowd: Crowd,
+    /// Providers and keys that are not called for the moment.
+    pub breakers: Breakers,
+    pub encoders: Encoders,
+    pub catalogue: Catalogue,
     pub options: HttpServerOptions,
 }
 
@@ -68,6 +76,9 @@ pub struct Limits {
     pub head_timeout: Duration,
     pub write_timeout: Duration,
     pub public_url: String,
+    pub fallback_after: Duration,
+    pub attempts_time: Duration,
+    pub spools: Spools,
 }
 
 /// What becomes of the connection.
@@ -91,31 +102,46 @@ impl Gateway {
         let head = session.req_header();
         let call = Call::begin(head.method.clone(), peer_ip(session));
         let admitted = self.cors.read().admit(head);
-        let mut marks = Marks::new(call.id, admitted);
+        let marks = Marks::new(call.id, admitted);
         if let Some(mut ours) = self.own_answer(head, draining).await {
             marks.put(&mut ours.headers);
             let bodiless = is_bodiless(&session.req_header().method);
             return self.say(session, ours, bodiless).await;
         }
-        match self.decide(session.req_header()).await {
-            Ok(permit) => {
-                let source = permit.grant.credential().owner.source();
-                marks.resolved(&permit.grant.provider().id, Some(source));
-                self.exchange(connector, session, &call, permit, marks).await
+        match recognise(session.req_header(), &self.providers) {
+            Ok(Recognised::Native(inbound)) => {
+                self.serve_native(connector, session, &call, inbound, marks).await
             }
-            Err(Stop { refusal, seen }) => {
-                if let Some(provider) = &seen.provider {
-                    marks.resolved(&provider.id, None);
-                }
-                refused(&self.vault, &self.meters, &self.strangers, &call, &seen, &refusal);
-                self.refuse(session, &seen, &refusal, &marks).await
+            // Boxed: it would make room for itself in every native call.
+            Ok(Recognised::Unified(inbound)) => {
+                Box::pin(self.serve_unified(connector, session, &call, inbound, marks)).await
             }
+            Err(stop) => self.stop(session, &call, &stop, marks).await,
         }
     }
 
-    async fn decide(&self, head: &RequestHeader) -> Result<Permit, Stop> {
-        let inbound = recognise(head, &self.providers)?;
-        let caller = authenticate(&self.callers, &inbound).await?;
+    async fn serve_native(
+        &self,
+        connector: &Connector,
+        session: &mut ServerSession,
+        call: &Call,
+        inbound: Inbound,
+        mut marks: Marks,
+    ) -> After {
+        match self.decide(inbound, session.req_header()).await {
+            Ok(permit) => {
+                let source = permit.grant.credential().owner.source();
+                marks.resolved(&permit.grant.provider().id, Some(source));
+                self.exchange(connector, session, call, permit, marks).await
+            }
+            Err(stop) => self.stop(session, call, &stop, marks).await,
+        }
+    }
+
+    async fn decide(&self, inbound: Inbound, head: &RequestHeader) -> Result<Permit, Stop> {
+        let caller = authenticate(&self.callers, &inbound.presented)
+            .await
+            .map_err(|refusal| Seen::inbound(&inbound).stop(refusal))?;
         let route = route(&caller, &inbound, &head.method)?;
         let grant = authorise(caller, inbound, route, &self.vault, &self.app).await?;
         admit(grant, &head.headers, self.limits.max_body_bytes, &self.in_flight)
@@ -161,7 +187,23 @@ impl Gateway {
         }
     }
 
-    async fn refuse(
+    /// A request that went to no provider: on record, and its caller told.
+    pub async fn stop(
+        &self,
+        session: &mut ServerSession,
+        call: &Call,
+        stop: &Stop,
+        mut marks: Marks,
+    ) -> After {
+        let Stop { refusal, seen } = stop;
+        if let Some(provider) = &seen.provider {
+            marks.resolved(&provider.id, None);
+        }
+        refused(&self.vault, &self.meters, &self.strangers, call, seen, refusal);
+        self.refuse(session, seen, refusal, &marks).await
+    }
+
+    pub async fn refuse(
         &self,
         session: &mut ServerSession,
         seen: &Seen,
@@ -208,7 +250,7 @@ impl Gateway {
 
     /// Takes in, for a moment, what a caller goes on sending after an early answer. HTTP/2 tells it to
     /// stop; a caller who waits for `100 Continue` has nothing under way.
-    async fn linger(&self, session: &mut ServerSession) {
+    pub async fn linger(&self, session: &mut ServerSession) {
         if session.is_http2() || session.is_body_done() {
             return;
         }

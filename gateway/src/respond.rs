@@ -10,7 +10,7 @@ use pingora::BError;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use policies::rewrite::error_body;
-use policies::rewrite::marks::{CREDENTIAL, ERROR, PROVIDER, REQUEST_ID, SETUP_URL};
+use policies::rewrite::marks::{ATTEMPTS, CREDENTIAL, ERROR, MODEL, PROVIDER, REQUEST_ID, SETUP_URL};
 use policies::vocabulary::{Code, CredentialSource, Dialect, Operation, ProviderId, Refusal, RequestId};
 
 use crate::cors::Admitted;
@@ -19,7 +19,10 @@ use crate::cors::Admitted;
 pub struct Marks {
     request_id: HeaderValue,
     provider: Option<HeaderValue>,
+    model: Option<HeaderValue>,
     credential: Option<CredentialSource>,
+    /// How many candidates were called.
+    pub attempts: u16,
     cors: Option<Admitted>,
 }
 
@@ -31,7 +34,9 @@ impl Marks {
         Self {
             request_id,
             provider: None,
+            model: None,
             credential: None,
+            attempts: 0,
             cors,
         }
     }
@@ -41,10 +46,29 @@ impl Marks {
         self.credential = credential;
     }
 
+    /// Those of a refusal: nothing that belongs to another candidate than `provider`.
+    pub fn refused_for(&mut self, provider: Option<&ProviderId>) {
+        let named = provider.and_then(|id| HeaderValue::from_str(id.as_str()).ok());
+        if self.provider != named {
+            (self.provider, self.model, self.credential) = (named, None, None);
+        }
+    }
+
+    /// The model, where Voxgate chose it.
+    pub fn model(&mut self, model: &str) {
+        self.model = HeaderValue::from_str(model).ok();
+    }
+
     pub fn put(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, self.request_id.clone());
         if let Some(provider) = &self.provider {
             headers.insert(PROVIDER, provider.clone());
+        }
+        if let Some(model) = &self.model {
+            headers.insert(MODEL, model.clone());
+        }
+        if self.attempts > 1 {
+            headers.insert(ATTEMPTS, HeaderValue::from(self.attempts));
         }
         if let Some(source) = self.credential {
             headers.insert(CREDENTIAL, HeaderValue::from_static(source.as_str()));
@@ -129,7 +153,13 @@ impl Reply {
     ) -> Self {
         let code = refusal.code;
         let url = setup_url(code, refusal.provider.as_ref(), operation, public_url);
-        let (content_type, body) = error_body(dialect, code, &refusal.message, refusal.param, url.as_deref());
+        let (content_type, body) = error_body(
+            dialect,
+            code,
+            &refusal.message,
+            refusal.param.as_deref(),
+            url.as_deref(),
+        );
         let mut reply = Self::new(code.status(), content_type, body);
         reply
             .headers

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callers::{Callers, RefusalBudget};
+use catalogue::Catalogue;
 use parking_lot::{Mutex, RwLock};
 use pingora::apps::HttpServerOptions;
 use pingora::connectors::ConnectorOptions;
@@ -33,6 +34,8 @@ use crate::resolve::Addresses;
 use crate::stages::admit::InFlight;
 use crate::telemetry::Meters;
 use crate::tls::{self, LiveCert, TlsFiles};
+use crate::unified::breaker::Breakers;
+use crate::unified::{Encoders, Spools};
 use crate::workers::Workers;
 use crate::{GatewaySettings, StartError};
 
@@ -72,6 +75,7 @@ pub fn start(
     callers: Callers,
     app: Handle,
     registry: &prometheus::Registry,
+    catalogue: Catalogue,
 ) -> Result<Running, StartError> {
     // pingora would install another provider if none were there.
     rustls::crypto::aws_lc_rs::default_provider()
@@ -87,7 +91,9 @@ pub fn start(
         .map(LiveCert::load)
         .transpose()?
         .map(Arc::new);
-    let gateway = Arc::new(gateway(&settings, providers, vault, callers, app, registry)?);
+    let gateway = Arc::new(gateway(
+        &settings, providers, vault, callers, app, registry, catalogue,
+    )?);
     let (socket, address) = bind(settings.listen)?;
     let (stop, stopping) = watch::channel(false);
     let roots = settings.ca_file.as_deref().map(tls::roots).transpose()?;
@@ -119,6 +125,7 @@ fn gateway(
     callers: Callers,
     app: Handle,
     registry: &prometheus::Registry,
+    catalogue: Catalogue,
 ) -> Result<Gateway, StartError> {
     let mut options = HttpServerOptions::default();
     options.h2c = true;
@@ -130,6 +137,12 @@ fn gateway(
             head_timeout: settings.head_timeout,
             write_timeout: settings.write_timeout,
             public_url: settings.public_url.clone(),
+            fallback_after: settings.fallback_after,
+            attempts_time: settings.attempts_time,
+            spools: Spools::new(
+                settings.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
+                settings.spool_max_bytes,
+            ),
         },
         meters: Meters::new(&providers, registry)?,
         providers,
@@ -142,6 +155,9 @@ fn gateway(
         in_flight: InFlight::default(),
         busy: InFlight::default(),
         crowd: Crowd::of_process(),
+        breakers: Breakers::default(),
+        encoders: Encoders::of_machine(),
+        catalogue,
         options,
     })
 }

@@ -37,7 +37,7 @@ pub struct Meters {
 }
 
 struct ProviderMeters {
-    /// By operation, outcome and credential source.
+    /// By mode, operation, outcome and credential source.
     requests: Vec<IntCounter>,
     by_operation: Vec<OperationMeters>,
     active: IntGauge,
@@ -84,6 +84,17 @@ pub struct Refused<'a> {
     pub method: &'a Method,
     pub ip: Option<IpAddr>,
     pub refusal: &'a Refusal,
+    pub duration: Duration,
+}
+
+/// A lookup that was answered from what is known here, so for no provider.
+pub struct LookedUp<'a> {
+    pub request_id: RequestId,
+    pub user: &'a UserId,
+    pub mode: Mode,
+    pub method: &'a Method,
+    pub path: &'a str,
+    pub ip: Option<IpAddr>,
     pub duration: Duration,
 }
 
@@ -156,6 +167,27 @@ impl Meters {
         );
     }
 
+    pub fn looked_up(&self, lookup: &LookedUp<'_>) {
+        let (operation, outcome) = (Operation::Lookup.as_str(), Outcome::Ok.as_str());
+        self.requests
+            .with_label_values(&[NONE, operation, lookup.mode.as_str(), outcome, NONE])
+            .inc();
+        tracing::info!(
+            target: "call",
+            request_id = text_of(lookup.request_id, &mut Uuid::encode_buffer()),
+            user = lookup.user.as_str(),
+            operation,
+            mode = lookup.mode.as_str(),
+            method = lookup.method.as_str(),
+            path = shown(lookup.path),
+            status = 200,
+            outcome,
+            duration_ms = lookup.duration.as_millis() as u64,
+            ip = lookup.ip.map(tracing::field::display),
+            "call"
+        );
+    }
+
     pub fn refused(&self, refused: &Refused<'_>) {
         let provider = refused.provider.map_or(NONE, ProviderId::as_str);
         let operation = refused.operation.map_or(NONE, Operation::as_str);
@@ -206,12 +238,14 @@ impl ProviderMeters {
     fn new(id: &ProviderId, requests: &IntCounterVec, families: &Families) -> Self {
         let id = id.as_str();
         let mut counters = Vec::new();
-        for operation in Operation::ALL {
-            for outcome in Outcome::ALL {
-                for source in CredentialSource::ALL {
-                    let mode = Mode::Native.as_str();
-                    let labels = [id, operation.as_str(), mode, outcome.as_str(), source.as_str()];
-                    counters.push(requests.with_label_values(&labels));
+        for mode in Mode::ALL {
+            for operation in Operation::ALL {
+                for outcome in Outcome::ALL {
+                    for source in CredentialSource::ALL {
+                        let (operation, mode) = (operation.as_str(), mode.as_str());
+                        let labels = [id, operation, mode, outcome.as_str(), source.as_str()];
+                        counters.push(requests.with_label_values(&labels));
+                    }
                 }
             }
         }
@@ -230,8 +264,9 @@ impl ProviderMeters {
     fn count(&self, attempted: &Attempted<'_>) {
         let event = attempted.event;
         let (outcomes, sources) = (Outcome::ALL.len(), CredentialSource::ALL.len());
-        let place = (event.operation as usize * outcomes + event.outcome as usize) * sources
-            + event.credential_source as usize;
+        let operation = event.mode as usize * Operation::ALL.len() + event.operation as usize;
+        let place =
+            (operation * outcomes + event.outcome as usize) * sources + event.credential_source as usize;
         self.requests[place].inc();
         let meters = &self.by_operation[event.operation as usize];
         meters.duration.observe(attempted.duration.as_secs_f64());

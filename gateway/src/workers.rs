@@ -18,6 +18,9 @@ use tokio::time::{MissedTickBehavior, interval};
 /// sets it: a system call for every call's first timer. No timer of ours is due sooner than this.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Name lookups, encoding and spooled files, of one thread's calls at once. More would only wait for cores.
+const BLOCKING: usize = 16;
+
 /// Threads that end, with everything that still runs on them, when this is dropped.
 pub struct Workers(Vec<Worker>);
 
@@ -35,7 +38,10 @@ impl Workers {
     {
         let (mut workers, mut running) = (Vec::new(), Vec::new());
         for job in jobs {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(BLOCKING)
+                .build()?;
             running.push(runtime.spawn(job));
             runtime.spawn(tick());
             let (stop, stopped) = oneshot::channel();

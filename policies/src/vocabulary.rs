@@ -157,6 +157,26 @@ words!(Mode { Native = "native", Unified = "unified" });
 words!(CredentialSource { User = "user", Team = "team", System = "system" });
 words!(CredentialStatus { Valid = "valid", Invalid = "invalid" });
 words!(
+    /// What a call of `/v1` asks for.
+    Task { Speech = "speech", Transcription = "transcription", Translation = "translation" }
+);
+words!(
+    /// What audio comes as: `opus` is in Ogg, `pcm` is 24 kHz, signed 16-bit little-endian, mono.
+    AudioFormat {
+        Mp3 = "mp3", Opus = "opus", Aac = "aac", Flac = "flac", Wav = "wav", Pcm = "pcm",
+    }
+);
+words!(
+    TranscriptFormat {
+        Json = "json",
+        Text = "text",
+        Srt = "srt",
+        Vtt = "vtt",
+        VerboseJson = "verbose_json",
+        DiarizedJson = "diarized_json",
+    }
+);
+words!(
     /// How a call ended.
     Outcome { Ok = "ok", Error = "error", Interrupted = "interrupted" }
 );
@@ -247,6 +267,28 @@ words!(
     }
 );
 
+impl Task {
+    pub fn operation(self) -> Operation {
+        match self {
+            Task::Speech => Operation::Tts,
+            Task::Transcription | Task::Translation => Operation::Stt,
+        }
+    }
+}
+
+impl AudioFormat {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            AudioFormat::Mp3 => "audio/mpeg",
+            AudioFormat::Opus => "audio/ogg",
+            AudioFormat::Aac => "audio/aac",
+            AudioFormat::Flac => "audio/flac",
+            AudioFormat::Wav => "audio/wav",
+            AudioFormat::Pcm => "audio/pcm",
+        }
+    }
+}
+
 impl Code {
     /// The HTTP status of an answer that Voxgate makes for this code.
     pub fn status(self) -> u16 {
@@ -293,6 +335,24 @@ impl Code {
                 | Code::ProviderQuotaExceeded
         )
     }
+}
+
+/// What a user or team chose to speak or transcribe with, and what to fall back on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    pub provider: ProviderId,
+    pub model: Option<String>,
+    pub voice: Option<String>,
+    /// Tried in order.
+    #[serde(default)]
+    pub fallbacks: Vec<Choice>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    pub provider: ProviderId,
+    pub model: Option<String>,
+    pub voice: Option<String>,
 }
 
 /// What a caller showed as its token. Wiped on drop; has no way to be printed.
@@ -376,7 +436,7 @@ pub struct Refusal {
     pub message: Cow<'static, str>,
     pub cause: Option<String>,
     /// The request field at fault.
-    pub param: Option<&'static str>,
+    pub param: Option<Box<str>>,
     /// Seconds after which a retry makes sense.
     pub retry_after: Option<u32>,
     /// The provider whose page in the console mends it.
@@ -393,6 +453,12 @@ impl Refusal {
             retry_after: None,
             provider: None,
         }
+    }
+
+    /// Names the field at fault.
+    pub fn at(mut self, param: impl Into<Box<str>>) -> Self {
+        self.param = Some(param.into());
+        self
     }
 
     pub fn because(mut self, cause: impl Into<String>) -> Self {

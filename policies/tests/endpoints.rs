@@ -237,8 +237,6 @@ fn a_path_speaks_the_dialect_of_its_provider() {
         ("/", Code::UnknownProvider, Dialect::Plain),
         ("/nobody/v1/x", Code::UnknownProvider, Dialect::Plain),
         ("/Elevenlabs/v1/models", Code::UnknownProvider, Dialect::Plain),
-        ("/v1", Code::NotFound, Dialect::OpenAi),
-        ("/v1/audio/speech", Code::NotFound, Dialect::OpenAi),
         ("/elevenlabs/%2f", Code::InvalidRequest, Dialect::Detail),
         ("/gemini/%2f", Code::InvalidRequest, Dialect::Google),
         ("/azure/%2f", Code::InvalidRequest, Dialect::Plain),

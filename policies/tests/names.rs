@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::PROVIDERS;
+use policies::vocabulary::Dialect;
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -55,10 +56,11 @@ fn no_provider_is_named_in_code() {
         let text = fs::read_to_string(file).unwrap().to_lowercase();
         for (nth, line) in without_tests(&text).lines().enumerate() {
             let line = line.split("//").next().unwrap_or_default();
-            if let Some(provider) = PROVIDERS
-                .iter()
-                .find(|provider| line.contains(provider.id.as_str()))
-            {
+            // A dialect may be called after the provider whose it was first.
+            let mut named_here = PROVIDERS.iter().filter(|provider| {
+                Dialect::parse(provider.id.as_str()).is_none() && line.contains(provider.id.as_str())
+            });
+            if let Some(provider) = named_here.next() {
                 named.push(format!("{}:{}: {}", file.display(), nth + 1, provider.id));
             }
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use admin::AdminSettings;
 use anyhow::Context;
 use callers::Callers;
+use catalogue::Catalogue;
 use clap::Args;
 use gateway::{GatewaySettings, Live, TlsFiles};
 use policies::vocabulary::UserId;
@@ -111,6 +112,8 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         Arc::new(SystemClock),
     )
     .context("auth.jwt")?;
+    let ca_file = settings.gateway.ca_file.clone();
+    let catalogue = Catalogue::new(vault.clone(), providers.clone(), ca_file).context("gateway.ca_file")?;
     let gateway = gateway::start(
         gateway_settings(settings),
         providers.clone(),
@@ -118,6 +121,7 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         callers.clone(),
         app,
         &registry,
+        catalogue.clone(),
     )
     .context("start the gateway")?;
     let admin = admin::start(
@@ -125,6 +129,7 @@ async fn start(settings: &Settings, app: tokio::runtime::Handle) -> anyhow::Resu
         providers,
         vault.clone(),
         callers.clone(),
+        catalogue,
         registry,
     )
     .context("start the admin listener")?;
@@ -155,6 +160,10 @@ fn gateway_settings(settings: &Settings) -> GatewaySettings {
         max_head_bytes: gateway.max_head_bytes,
         head_timeout: Duration::from_secs(gateway.head_timeout_seconds),
         write_timeout: Duration::from_secs(gateway.write_timeout_seconds),
+        fallback_after: Duration::from_secs(gateway.fallback_after_seconds),
+        attempts_time: Duration::from_secs(gateway.attempts_seconds),
+        spool_folder: gateway.spool_dir.clone(),
+        spool_max_bytes: gateway.spool_max_bytes,
         tls: gateway.tls.as_ref().map(tls_files),
         cors_origins: gateway.cors_origins.clone(),
         public_url: wiring::public_url(settings),
@@ -166,7 +175,6 @@ fn admin_settings(settings: &Settings) -> AdminSettings {
     AdminSettings {
         listen: settings.admin.listen,
         public_url: wiring::public_url(settings),
-        ca_file: settings.gateway.ca_file.clone(),
     }
 }
 

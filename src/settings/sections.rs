@@ -20,6 +20,14 @@ pub struct Gateway {
     pub head_timeout_seconds: u64,
     pub write_timeout_seconds: u64,
     pub drain_seconds: u64,
+    /// `/v1`: how long a candidate may take while another one is left.
+    pub fallback_after_seconds: u64,
+    /// `/v1`: how long all candidates may take together until the answer begins.
+    pub attempts_seconds: u64,
+    /// `/v1`: where uploads wait that cannot go up as they come; the system's own when absent.
+    pub spool_dir: Option<PathBuf>,
+    /// `/v1`: how much of the disk they may take together.
+    pub spool_max_bytes: u64,
     pub tls: Option<Tls>,
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
@@ -37,6 +45,10 @@ impl Default for Gateway {
             head_timeout_seconds: 15,
             write_timeout_seconds: 60,
             drain_seconds: 30,
+            fallback_after_seconds: 10,
+            attempts_seconds: 300,
+            spool_dir: None,
+            spool_max_bytes: 10 * 1024 * 1024 * 1024,
             tls: None,
             cors_origins: Vec::new(),
             ca_file: None,
@@ -198,6 +210,9 @@ pub struct ProviderOverrides {
     pub api_key_file: Option<PathBuf>,
     pub settings: BTreeMap<String, String>,
     pub hosts: BTreeMap<String, String>,
+    /// What a setting that is a URL may be.
+    #[serde(deserialize_with = "list")]
+    pub base_urls: Vec<String>,
     pub timeouts: Timeouts,
 }
 

@@ -49,7 +49,9 @@ fn the_example_file_names_every_key_also_the_optional_ones() {
     assert!(settings.gateway.tls.is_some());
     assert!(settings.record.journal.is_some());
     assert_eq!(settings.auth.jwt.len(), 1);
-    assert_eq!(settings.providers.each["azure"].timeouts.idle_seconds, Some(600));
+    let azure = &settings.providers.each["azure"];
+    assert_eq!(azure.timeouts.idle_seconds, Some(600));
+    assert_eq!(azure.base_urls, ["http://10.0.0.5:8000/v1"]);
 }
 
 #[test]
@@ -202,4 +204,18 @@ fn a_public_address_is_one_that_links_can_begin_with() {
         error,
         "voxgate.toml: admin.public_url: must begin with http:// or https://"
     );
+}
+
+#[test]
+fn base_urls_come_from_a_list_or_from_the_environment() {
+    let urls = |settings: Settings| settings.providers.each["own"].base_urls.clone();
+    let file = parse("[providers.own]\nbase_urls = [\"http://a/v1\", \"http://b\"]\n").unwrap();
+    assert_eq!(urls(file), ["http://a/v1", "http://b"]);
+    let environment = from_environment(&[("VOXGATE__PROVIDERS__OWN__BASE_URLS", "http://a/v1, http://b")]);
+    assert_eq!(urls(environment.unwrap()), ["http://a/v1", "http://b"]);
+    let error = parse("[providers.own]\nbase_url = [\"http://a\"]\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("providers.own.base_url: unknown key"), "{error}");
+    assert!(error.contains("`base_urls`"), "{error}");
 }

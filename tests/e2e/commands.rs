@@ -117,6 +117,11 @@ async fn check_looks_at_everything_before_there_is_a_database() {
             "gateway.cors_origins",
             "nonsense",
         ),
+        (
+            "[providers.gemini]\nbase_urls = [\"http://10.0.0.5:8000/v1\"]\n".to_owned(),
+            "providers.gemini.base_urls",
+            "no setting that is a URL",
+        ),
         ("[log]\nlevel = \"a=b=c\"\n".to_owned(), "log.level", "a=b=c"),
     ];
     for (text, key, value) in table {

@@ -19,7 +19,19 @@ async fn lists_and_quota_come_from_the_provider() {
         .iter()
         .filter_map(|p| p["id"].as_str())
         .collect();
-    assert_eq!(ids, ["azure", "elevenlabs", "gemini"]);
+    assert_eq!(
+        ids,
+        [
+            "azure",
+            "cartesia",
+            "deepgram",
+            "elevenlabs",
+            "gemini",
+            "groq",
+            "openai",
+            "openai-compatible"
+        ]
+    );
     world
         .ask_admin(&user, Method::GET, "/api/v1/providers/azure/models", None)
         .await

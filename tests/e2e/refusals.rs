@@ -243,7 +243,10 @@ async fn unknown_paths_are_not_found() {
         .await
         .refused(404, "unknown_provider");
     world.send(get("/")).await;
-    let unified = world.send(get("/v1/models")).await.refused(404, "not_found");
+    let unified = world
+        .send(get("/v1/chat/completions"))
+        .await
+        .refused(404, "not_found");
     let error = &unified.json()["error"];
     assert_eq!(error["code"], "not_found");
     assert!(

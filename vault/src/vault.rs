@@ -23,11 +23,11 @@ use crate::key_file::KeyringFile;
 use crate::opening;
 use crate::recorder::Recorder;
 use crate::revisions::Revisions;
-use crate::selection::Selection;
 use crate::store::db::{Db, Tx};
 use crate::store::{audit, revision};
 use crate::telemetry::Metrics;
 use crate::token::TokenHash;
+use policies::vocabulary::Selection;
 
 pub struct VaultSettings {
     /// `sqlite://path` or `postgres://…`.

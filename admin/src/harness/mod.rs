@@ -11,6 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use callers::{Callers, RefusalBudget};
+use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method, Request, StatusCode};
 use policies::descriptor::Providers;
@@ -22,8 +23,6 @@ use uuid::Uuid;
 use vault::{AuditFilter, FrozenClock, NewToken, Secret, SystemKey, Vault, VaultSettings};
 
 use crate::Admin;
-use crate::ask::Asker;
-use crate::lists::Lists;
 use crate::telemetry::Telemetry;
 
 pub use fake::{Asked, Does, Fake};
@@ -69,6 +68,7 @@ impl House {
         let app = tokio::runtime::Handle::current();
         let callers =
             Callers::new(Vec::new(), vault.clone(), app, Arc::new(clock.clone())).expect("no issuers");
+        let catalogue = Catalogue::new(vault.clone(), providers.clone(), None).expect("a client");
         let registry = prometheus::Registry::new();
         let admin = Arc::new(Admin {
             public_url: "http://admin.test".to_owned(),
@@ -76,8 +76,7 @@ impl House {
             vault: vault.clone(),
             callers,
             clock: Arc::new(clock.clone()),
-            asker: Asker::new(None).expect("a client"),
-            lists: Lists::new(),
+            catalogue,
             strangers: RefusalBudget::new(),
             telemetry: Telemetry::register(&registry).expect("registers once"),
             registry,

@@ -13,6 +13,7 @@ mod probe;
 
 use std::time::Duration;
 
+use catalogue::deadline;
 use policies::descriptor::{Hosts, Model, Provider, Settings};
 use policies::rules;
 use policies::vocabulary::{
@@ -22,8 +23,6 @@ use tokio::time::Instant;
 use vault::{Credential, CredentialRow, Secret};
 
 use crate::Admin;
-use crate::ask;
-use crate::lists;
 use crate::problem::Problem;
 use probe::{Judged, judge};
 
@@ -51,7 +50,7 @@ pub struct Proof {
 
 /// Proves a new key, or says why it is not stored; a refusal is on record before it is answered.
 pub async fn admit(admin: &Admin, by: &Actor, candidate: Candidate<'_>) -> Result<Proof, Problem> {
-    let deadline = ask::deadline();
+    let deadline = deadline();
     let judged = judge(admin, by, candidate, deadline).await;
     let admitted = judged.and_then(|judged| {
         let (reason, detail) = admissible(candidate.provider, &judged)?;
@@ -94,7 +93,10 @@ async fn models(
         return known();
     }
     let deadline = deadline.min(Instant::now() + MODELS_WITHIN);
-    let live = lists::ask_models(admin, provider, hosts, secret, deadline).await;
+    let live = admin
+        .catalogue
+        .ask_models(provider, hosts, secret, deadline)
+        .await;
     live.unwrap_or_else(|_| known())
 }
 
@@ -125,7 +127,7 @@ pub async fn again(
         hosts,
         secret,
     };
-    let standing = match judge(admin, by, candidate, ask::deadline()).await {
+    let standing = match judge(admin, by, candidate, deadline()).await {
         Ok(judged) => standing(provider, judged),
         Err(problem) => Err(problem),
     };

@@ -1,5 +1,6 @@
 //! The question itself: the descriptor's probes, put to the provider with one key.
 
+use catalogue::{Answer, Silence};
 use policies::descriptor::{Model, Provider, Setting, Settings, Shape};
 use policies::rewrite::{self, Question};
 use policies::rules;
@@ -8,7 +9,6 @@ use tokio::time::Instant;
 
 use super::Candidate;
 use crate::Admin;
-use crate::ask::{Answer, Silence};
 use crate::problem::Problem;
 use crate::telemetry::Validated;
 use crate::trouble;
@@ -61,7 +61,7 @@ async fn probe(admin: &Admin, candidate: Candidate<'_>, deadline: Instant) -> Re
         let call = rewrite::ask(provider, hosts, Question::Probe(number), secret.expose())
             .map_err(|error| Problem::internal(error.to_string()))?
             .ok_or_else(|| Problem::internal(format!("probe {number} of {} is no call", provider.id)))?;
-        let problem = match admin.asker.ask(call, deadline).await {
+        let problem = match admin.catalogue.asker().ask(call, deadline).await {
             Ok(answer) => match rules::judge(provider, answer.status, &answer.body) {
                 Verdict::Caller | Verdict::Unavailable => trouble::odd(provider, &answer),
                 verdict => return judged(provider, number, verdict, &answer),
@@ -90,8 +90,8 @@ fn judged(provider: &Provider, number: usize, verdict: Verdict, answer: &Answer)
     })
 }
 
-/// A host that does not resolve is the fault of the setting it was made from, unless the descriptor knows
-/// that value: then name resolution itself has failed.
+/// A host that does not resolve is the fault of the setting it was made from, unless the descriptor
+/// or the operator knows that value: then name resolution itself has failed.
 fn unheard(candidate: Candidate<'_>, probe: usize, silence: Silence) -> Problem {
     let Candidate {
         provider, settings, ..
@@ -119,7 +119,7 @@ fn setting_of_host<'a>(provider: &'a Provider, settings: &Settings, probe: usize
             })
     };
     let known = |setting: &Setting, value: &String| {
-        matches!(setting.shape, Shape::OneOf(_)) || setting.known.contains(value)
+        !matches!(setting.shape, Shape::Label { .. }) || setting.known.contains(value)
     };
     let doubtful = |setting: &&Setting| {
         settings

@@ -1,39 +1,38 @@
-//! A speech provider of fixed answers: JSON of 1 KiB, audio of 32 KiB, a transcript for an upload,
-//! and a stream of 20 chunks, 20 ms apart.
+//! A speech provider of fixed answers: JSON of 1 KiB, audio of 32 KiB, a transcript for an upload and streams of MP3 as
+//! ElevenLabs gives them; streams of samples, in base64 in events, as Gemini does.
 //!
 //! It refuses every call that does not carry a key, or still carries the caller's token, so a proxy
 //! that skips its job fails the run instead of winning it.
 
+mod streams;
+
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, sleep_until};
 
+use self::streams::{Stream, Streams, frames};
 use crate::http::{Body, Head};
 
-const CHUNKS: usize = 20;
-const CHUNK_BYTES: usize = 640;
-const CHUNK_EVERY: Duration = Duration::from_millis(20);
-
-/// Whole answers, head and body, made once.
+/// Whole answers, head and body, made once; and streams.
 struct Answers {
     models: Vec<u8>,
     timestamps: Vec<u8>,
     audio: Vec<u8>,
     transcript: Vec<u8>,
+    gemini_models: Vec<u8>,
     not_found: Vec<u8>,
     unauthorized: Vec<u8>,
-    /// Chunks as they go on the wire.
-    stream: Vec<Vec<u8>>,
+    mp3: Streams,
+    events: Streams,
 }
 
 enum Reply<'a> {
     Whole(&'a [u8]),
     Key(Vec<u8>),
-    Stream,
+    Stream(&'a Stream),
 }
 
 impl Answers {
@@ -51,27 +50,31 @@ impl Answers {
                 200,
                 r#"{"language_code":"en","text":"hello","words":[],"audio_duration_secs":8.2}"#,
             ),
+            gemini_models: json(
+                200,
+                r#"{"models":[{"name":"models/gemini-3.8-flash-tts","displayName":"Flash TTS"}]}"#,
+            ),
             not_found: json(404, r#"{"detail":"Not Found"}"#),
             unauthorized: json(
                 401,
                 r#"{"detail":{"status":"invalid_api_key","message":"no key, or a token with it"}}"#,
             ),
-            stream: frames(CHUNKS * CHUNK_BYTES)
-                .chunks(CHUNK_BYTES)
-                .map(chunk)
-                .collect(),
+            mp3: Streams::mp3(),
+            events: Streams::events(),
         }
     }
 
     fn reply(&self, head: &Head<'_>) -> Reply<'_> {
-        let Some(key) = head.field("xi-api-key").filter(|key| key.starts_with(b"key-")) else {
+        let key = head.field("xi-api-key").or_else(|| head.field("x-goog-api-key"));
+        let Some(key) = key.filter(|key| key.starts_with(b"key-")) else {
             return Reply::Whole(&self.unauthorized);
         };
         if head.field("authorization").is_some() {
             return Reply::Whole(&self.unauthorized);
         }
         let mut words = head.first_line.split(|byte| *byte == b' ');
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
         match (method, path) {
             (b"GET", b"/v1/models") => Reply::Whole(&self.models),
             (b"GET", b"/v1/user/subscription") => Reply::Key(json(
@@ -81,12 +84,16 @@ impl Answers {
             (b"POST", b"/v1/speech-to-text") => Reply::Whole(&self.transcript),
             (b"POST", path) if path.starts_with(b"/v1/text-to-speech/") => {
                 if path.ends_with(b"/stream") {
-                    Reply::Stream
+                    Reply::Stream(self.mp3.asked_by(path))
                 } else if path.ends_with(b"/with-timestamps") {
                     Reply::Whole(&self.timestamps)
                 } else {
                     Reply::Whole(&self.audio)
                 }
+            }
+            (b"GET", b"/v1beta/models") => Reply::Whole(&self.gemini_models),
+            (b"POST", path) if path.ends_with(b":streamGenerateContent") => {
+                Reply::Stream(self.events.asked_by(path))
             }
             _ => Reply::Whole(&self.not_found),
         }
@@ -101,17 +108,6 @@ fn answer(status: u16, kind: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
     [head.as_bytes(), body].concat()
-}
-
-fn chunk(payload: &[u8]) -> Vec<u8> {
-    [format!("{:x}\r\n", payload.len()).as_bytes(), payload, b"\r\n"].concat()
-}
-
-/// Silent MP3 at 128 kbit/s and 44.1 kHz, so that whatever reads audio headers finds real ones.
-fn frames(bytes: usize) -> Vec<u8> {
-    const FRAME: usize = 417;
-    let frame = [&[0xff, 0xfb, 0x90, 0x00][..], &[0; FRAME - 4]].concat();
-    frame.iter().copied().cycle().take(bytes).collect()
 }
 
 /// Listens on a free port, prints it, and serves until killed.
@@ -162,18 +158,18 @@ async fn converse(mut socket: TcpStream, answers: &Answers) -> io::Result<()> {
         match reply {
             Reply::Whole(bytes) => socket.write_all(bytes).await?,
             Reply::Key(bytes) => socket.write_all(&bytes).await?,
-            Reply::Stream => stream(&mut socket, &answers.stream).await?,
+            Reply::Stream(chosen) => stream(&mut socket, chosen).await?,
         }
     }
 }
 
-async fn stream(socket: &mut TcpStream, chunks: &[Vec<u8>]) -> io::Result<()> {
-    let head = b"HTTP/1.1 200 -\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n";
-    socket.write_all(&[head, &chunks[0][..]].concat()).await?;
-    let mut pace = interval_at(Instant::now() + CHUNK_EVERY, CHUNK_EVERY);
-    for chunk in &chunks[1..] {
-        pace.tick().await;
-        socket.write_all(chunk).await?;
+async fn stream(socket: &mut TcpStream, stream: &Stream) -> io::Result<()> {
+    let began = Instant::now();
+    for (number, piece) in (0..).zip(&stream.pieces) {
+        if number > 0 {
+            sleep_until(began + stream.every * number).await;
+        }
+        socket.write_all(piece).await?;
     }
-    socket.write_all(b"0\r\n\r\n").await
+    Ok(())
 }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::Stop;
 use super::authorise::Grant;
+use crate::unified::breaker::Leave;
 
 /// How many calls, or connections, are under way. Cheap to clone.
 #[derive(Clone, Default)]
@@ -56,7 +57,19 @@ impl Drop for Slot {
 
 pub struct Permit {
     pub grant: Grant,
-    _slot: Slot,
+    _slot: Option<Slot>,
+    _leave: Option<Leave>,
+}
+
+impl Permit {
+    /// For one of several calls of a request that holds its place itself.
+    pub fn within(_place: &Slot, grant: Grant, leave: Leave) -> Self {
+        Self {
+            grant,
+            _slot: None,
+            _leave: Some(leave),
+        }
+    }
 }
 
 /// A body announced as too large is refused before anything goes upstream; one that turns out to be is
@@ -75,7 +88,8 @@ pub fn admit(
     }
     Ok(Permit {
         grant,
-        _slot: in_flight.enter(),
+        _slot: Some(in_flight.enter()),
+        _leave: None,
     })
 }
 

@@ -83,33 +83,63 @@ impl Held {
     /// What the error means for the caller, and for the credential, whose status is noted.
     pub fn judge(mut self, vault: &Vault, grant: &Grant, by: Actor, public_url: &str) -> Judged {
         let provider = grant.provider();
-        let status = self.head.status.as_u16();
         self.conceal(grant);
-        let body = joined(&self.chunks);
-        let body = &body[..body.len().min(HELD_BYTES)];
-        let verdict = rules::judge(provider, status, body);
-        let code = rules::code_of(verdict);
-        if let Some(code) = code {
+        let meaning = Meaning::of(grant, &self.head, &joined(&self.chunks));
+        if let Some(code) = meaning.code {
             respond::mark_error(&mut self.head, code, &provider.id, grant.operation(), public_url);
-            note(
-                vault,
-                grant,
-                by,
-                verdict,
-                code,
-                rules::explain(provider, verdict, status, body),
-            );
         }
-        if status == 429
+        if self.head.status == StatusCode::TOO_MANY_REQUESTS
             && !self.head.headers.contains_key(RETRY_AFTER)
-            && let Some(seconds) = rules::retry_after(provider, &self.head.headers, body)
+            && let Some(seconds) = meaning.retry_after
         {
             respond::put(&mut self.head, RETRY_AFTER, HeaderValue::from(seconds));
         }
+        let code = meaning.code;
+        meaning.note(vault, grant, by);
         Judged {
             head: self.head,
             chunks: self.chunks,
             code,
+        }
+    }
+
+    /// For a caller who gets words of ours: the verdict, and the body without the key.
+    pub fn weigh(mut self, vault: &Vault, grant: &Grant, by: Actor) -> (Meaning, Bytes) {
+        self.conceal(grant);
+        let body = joined(&self.chunks);
+        let meaning = Meaning::of(grant, &self.head, &body);
+        meaning.clone().note(vault, grant, by);
+        (meaning, body)
+    }
+}
+
+/// What an error answer says.
+#[derive(Clone, Debug)]
+pub struct Meaning {
+    pub verdict: Verdict,
+    pub code: Option<Code>,
+    /// A sentence for people, in the descriptor's words.
+    pub explained: String,
+    /// Seconds that the provider asks to wait.
+    pub retry_after: Option<u32>,
+}
+
+impl Meaning {
+    fn of(grant: &Grant, head: &ResponseHeader, body: &[u8]) -> Self {
+        let (provider, status) = (grant.provider(), head.status.as_u16());
+        let body = &body[..body.len().min(HELD_BYTES)];
+        let verdict = rules::judge(provider, status, body);
+        Self {
+            verdict,
+            code: rules::code_of(verdict),
+            explained: rules::explain(provider, verdict, status, body),
+            retry_after: rules::retry_after(provider, &head.headers, body),
+        }
+    }
+
+    fn note(self, vault: &Vault, grant: &Grant, by: Actor) {
+        if let Some(code) = self.code {
+            note(vault, grant, by, self.verdict, code, self.explained);
         }
     }
 }

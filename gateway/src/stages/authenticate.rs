@@ -3,15 +3,11 @@
 use std::sync::Arc;
 
 use callers::Callers;
-use policies::rules::Inbound;
-use policies::vocabulary::Caller;
+use policies::vocabulary::{Caller, PresentedToken, Refusal};
 
-use super::{Seen, Stop};
-
-pub async fn authenticate(callers: &Callers, inbound: &Inbound) -> Result<Arc<Caller>, Stop> {
-    let answer = match callers.cached(&inbound.presented) {
+pub async fn authenticate(callers: &Callers, presented: &[PresentedToken]) -> Result<Arc<Caller>, Refusal> {
+    match callers.cached(presented) {
         Some(known) => known,
-        None => callers.authenticate(&inbound.presented).await,
-    };
-    answer.map_err(|refusal| Seen::inbound(inbound).stop(refusal))
+        None => callers.authenticate(presented).await,
+    }
 }

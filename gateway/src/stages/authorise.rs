@@ -85,7 +85,7 @@ pub async fn authorise(
     }
 }
 
-async fn choose(
+pub async fn choose(
     caller: &Caller,
     provider: &ProviderId,
     vault: &Vault,

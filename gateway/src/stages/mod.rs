@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use policies::descriptor::Provider;
 use policies::rules::Inbound;
-use policies::vocabulary::{Caller, Code, Dialect, Operation, Refusal};
+use policies::vocabulary::{Caller, Code, Dialect, Mode, Operation, Refusal};
 
 /// A refusal before anything went upstream, with what was known by then.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct Stop {
 /// As much of a request as the stages before the stop had made out.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub mode: Mode,
     pub dialect: Dialect,
     pub provider: Option<Arc<Provider>>,
     pub caller: Option<Arc<Caller>>,
@@ -45,6 +46,7 @@ pub struct Seen {
 impl Seen {
     pub fn nothing(dialect: Dialect) -> Self {
         Self {
+            mode: Mode::Native,
             dialect,
             provider: None,
             caller: None,
@@ -52,8 +54,17 @@ impl Seen {
         }
     }
 
+    /// A request under `/v1`, of which no provider is known yet.
+    pub fn unified() -> Self {
+        Self {
+            mode: Mode::Unified,
+            ..Self::nothing(Dialect::OpenAi)
+        }
+    }
+
     pub fn inbound(inbound: &Inbound) -> Self {
         Self {
+            mode: inbound.mode,
             provider: Some(inbound.provider.clone()),
             ..Self::nothing(inbound.dialect)
         }
@@ -86,6 +97,8 @@ pub enum Fault {
     /// The connection ended before an answer.
     Lost(String),
     TimedOut(&'static str),
+    /// The provider still had time of its own, but others, or the caller, have waited long enough.
+    GivenUp(&'static str),
     /// The answer makes no sense as HTTP.
     Garbled(String),
     /// The answer would lead the caller past the gateway.
@@ -110,7 +123,9 @@ impl Fault {
                 Code::ProviderUnreachable,
                 format!("{name} closed the connection unanswered"),
             ),
-            Fault::TimedOut(_) => (Code::ProviderTimeout, format!("{name} did not answer in time")),
+            Fault::TimedOut(_) | Fault::GivenUp(_) => {
+                (Code::ProviderTimeout, format!("{name} did not answer in time"))
+            }
             Fault::Garbled(_) | Fault::Broken(_) => (
                 Code::ProviderError,
                 format!("{name} gave an answer that is not usable"),
@@ -132,12 +147,20 @@ impl Fault {
         })
     }
 
+    /// The same, where a part of the answer has gone down already.
+    pub fn in_mid_answer(self) -> Self {
+        match self {
+            Fault::CallerLeft(_) | Fault::Refused(_) | Fault::Internal(_) => self,
+            other => Fault::Broken(other.cause().to_owned()),
+        }
+    }
+
     /// A closed set of words for metrics; `None` when the provider is not at fault.
     pub fn kind(&self) -> Option<&'static str> {
         match self {
             Fault::Unreachable(_) => Some("unreachable"),
             Fault::Lost(_) => Some("lost"),
-            Fault::TimedOut(_) => Some("timeout"),
+            Fault::TimedOut(_) | Fault::GivenUp(_) => Some("timeout"),
             Fault::Garbled(_) => Some("garbled"),
             Fault::LeadsAway => Some("redirect"),
             Fault::Broken(_) => Some("broken"),
@@ -153,7 +176,7 @@ impl Fault {
             | Fault::Broken(why)
             | Fault::CallerLeft(why)
             | Fault::Internal(why) => why,
-            Fault::TimedOut(waiting) => waiting,
+            Fault::TimedOut(waiting) | Fault::GivenUp(waiting) => waiting,
             Fault::LeadsAway => "an answer header leads to another host",
             Fault::Refused(refusal) => &refusal.message,
         }

@@ -3,7 +3,7 @@
 //! It follows from its arguments alone, so that a second attempt sends the same bytes.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use policies::rewrite;
 
@@ -14,7 +14,7 @@ use super::authorise::Grant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     None,
-    /// The caller said how long it is.
+    /// The headers say how long it is.
     Known,
     /// It ends when it ends.
     Open,
@@ -33,15 +33,20 @@ impl Body {
 }
 
 /// The head in HTTP/1.1 form; an HTTP/2 connection drops the framing header.
-pub fn prepare(grant: &Grant, head: &RequestHeader, body: Body) -> Result<Box<RequestHeader>, Fault> {
+pub fn prepare(
+    grant: &Grant,
+    method: &Method,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Box<RequestHeader>, Fault> {
     let inbound = grant.inbound();
     let parts = rewrite::upstream_head(
         grant.provider(),
         grant.origin(),
-        &head.method,
+        method,
         &inbound.raw_path,
         inbound.query.as_deref(),
-        &head.headers,
+        headers,
         grant.credential().secret.expose(),
     )
     .map_err(|error| Fault::Internal(format!("preparing the upstream request: {error}")))?;
@@ -50,7 +55,7 @@ pub fn prepare(grant: &Grant, head: &RequestHeader, body: Body) -> Result<Box<Re
         Body::Known => Ok(()),
         Body::Open => upstream.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
         // Some servers answer 411 to a POST that does not say that it is empty.
-        Body::None if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) => {
+        Body::None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
             upstream.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))
         }
         Body::None => Ok(()),

@@ -1,16 +1,28 @@
-//! The request head → `Inbound`. Heads that two readers could read differently are refused first.
+//! The request head → [`Recognised`]. Heads that two readers could read differently are refused first.
 
 use http::{Method, header};
 use pingora::http::RequestHeader;
 use policies::descriptor::Providers;
-use policies::rules::{self, Inbound};
+use policies::rules::{self, Inbound, UnifiedInbound};
 use policies::vocabulary::{Code, Dialect, Refusal};
 
 use super::{Seen, Stop};
 
-pub fn recognise(head: &RequestHeader, providers: &Providers) -> Result<Inbound, Stop> {
+/// Which of the two modes a request is for.
+pub enum Recognised {
+    Native(Inbound),
+    Unified(UnifiedInbound),
+}
+
+pub fn recognise(head: &RequestHeader, providers: &Providers) -> Result<Recognised, Stop> {
     well_formed(head).map_err(|refusal| Seen::nothing(Dialect::Plain).stop(refusal))?;
+    if let Some(unified) = rules::recognise_unified(&head.method, &head.uri, &head.headers) {
+        return unified
+            .map(Recognised::Unified)
+            .map_err(|refusal| Seen::unified().stop(refusal));
+    }
     rules::recognise(&head.method, &head.uri, &head.headers, providers)
+        .map(Recognised::Native)
         .map_err(|(dialect, refusal)| Seen::nothing(dialect).stop(refusal))
 }
 

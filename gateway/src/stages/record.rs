@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use callers::RefusalBudget;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
-use policies::meter::Meter;
+use policies::meter::{Meter, Reading, recordable};
 use policies::rules;
 use policies::vocabulary::{
-    Actor, AuditAction, AuditEvent, AuditOutcome, Code, Mode, Outcome, RecordEvent, Refusal, RequestId,
-    UsageEvent,
+    Actor, AuditAction, AuditEvent, AuditOutcome, Code, Outcome, RecordEvent, Refusal, RequestId, UsageEvent,
 };
 use uuid::Uuid;
 use vault::Vault;
@@ -46,6 +45,15 @@ impl Call {
 
 /// One candidate tried, and what it has consumed so far.
 pub struct Attempt<'c> {
+    id: Uuid,
+    number: u16,
+    began: Instant,
+    /// Where our overhead is counted from; `None` for a call that another one went before.
+    overhead_from: Option<Instant>,
+    /// The model that the translated call is for, over what is read from its body unless the voice decides it.
+    model: Option<&'c str>,
+    /// Seconds of audio that were measured here, over what is read from the answer.
+    pub audio_seconds: Option<f64>,
     vault: &'c Vault,
     meters: &'c Meters,
     call: &'c Call,
@@ -73,6 +81,13 @@ impl<'c> Attempt<'c> {
     ) -> Self {
         let meter = Meter::start(grant.route(), headers, grant.inbound().query.as_deref());
         Self {
+            // A native request makes one attempt, so its id serves for that as well.
+            id: call.id,
+            number: 1,
+            began: call.began,
+            overhead_from: Some(call.began),
+            model: None,
+            audio_seconds: None,
             vault,
             meters,
             call,
@@ -90,6 +105,54 @@ impl<'c> Attempt<'c> {
         }
     }
 
+    /// One call of several that a request may make, for a model that is known. What it takes is counted from now.
+    pub fn numbered(mut self, number: u16, model: &'c str) -> Self {
+        self.call_of_several(number, Some(model));
+        self
+    }
+
+    fn call_of_several(&mut self, number: u16, model: Option<&'c str>) {
+        self.id = Uuid::now_v7();
+        self.number = number;
+        self.began = Instant::now();
+        self.overhead_from = None;
+        self.model = model;
+    }
+
+    /// The first of them, before which nothing was waited for but the caller's body, for `waited`.
+    pub fn first(mut self, waited: Duration) -> Self {
+        self.overhead_from = Some(self.call.began);
+        self.connecting = waited;
+        self
+    }
+
+    /// Another exchange for the same candidate.
+    pub fn again(&self, headers: &HeaderMap) -> Self {
+        let mut again = Self::begin(self.vault, self.meters, self.call, self.grant, headers);
+        again.call_of_several(self.number, self.model);
+        again
+    }
+
+    /// The model of a translated call.
+    pub fn model(&self) -> Option<&str> {
+        self.model
+    }
+
+    /// What was consumed until now.
+    pub fn reading(&self) -> Reading {
+        let mut reading = self.meter.reading();
+        let voice_decides = !self.grant.route().endpoint().meter.model_by_voice.is_empty();
+        if let Some(model) = self.model
+            && !(voice_decides && reading.model.is_some())
+        {
+            reading.model = recordable(model);
+        }
+        if self.audio_seconds.is_some() {
+            reading.audio_seconds = self.audio_seconds;
+        }
+        reading
+    }
+
     pub fn actor(&self) -> Actor {
         Actor {
             user: Some(self.grant.caller().user.clone()),
@@ -104,7 +167,9 @@ impl<'c> Attempt<'c> {
 
     /// The upstream head is on its way: what we cost the caller until here is our overhead.
     pub fn sent(&mut self) {
-        self.overhead = Some(self.call.began.elapsed().saturating_sub(self.connecting));
+        self.overhead = self
+            .overhead_from
+            .map(|from| from.elapsed().saturating_sub(self.connecting));
     }
 
     pub fn request_chunk(&mut self, chunk: &[u8]) {
@@ -114,7 +179,7 @@ impl<'c> Attempt<'c> {
 
     pub fn answered(&mut self, status: u16, headers: &HeaderMap) {
         self.status = Some(status);
-        self.first_byte = Some(self.call.began.elapsed());
+        self.first_byte = Some(self.began.elapsed());
         self.meter.answer_head(status, headers);
     }
 
@@ -148,12 +213,11 @@ impl<'c> Attempt<'c> {
     }
 
     fn event(&self, duration: Duration) -> UsageEvent {
-        let (grant, reading) = (self.grant, self.meter.reading());
+        let (grant, reading) = (self.grant, self.reading());
         let provider = grant.provider();
         let cost = rules::estimate(provider, grant.operation(), &reading, self.call.at.date_naive());
         UsageEvent {
-            // A native request makes one attempt, so its id serves for that as well.
-            id: self.call.id,
+            id: self.id,
             at: self.call.at,
             user: grant.caller().user.clone(),
             token_id: grant.caller().token_id,
@@ -171,7 +235,7 @@ impl<'c> Attempt<'c> {
             estimated_cost: cost,
             ttfb_ms: self.first_byte.map(milliseconds),
             duration_ms: milliseconds(duration),
-            attempt: 1,
+            attempt: self.number,
             request_id: self.call.id,
             model: reading.model,
             provider_request_id: reading.provider_request_id,
@@ -181,7 +245,7 @@ impl<'c> Attempt<'c> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let duration = self.call.began.elapsed();
+        let duration = self.began.elapsed();
         let event = self.event(duration);
         self.meters.attempted(&Attempted {
             event: &event,
@@ -219,7 +283,7 @@ pub fn refused(
         user: user.as_ref(),
         provider: provider.as_ref(),
         operation: seen.operation,
-        mode: Mode::Native,
+        mode: seen.mode,
         method: &call.method,
         ip: call.ip,
         refusal,
@@ -238,6 +302,28 @@ pub fn refused(
         provider,
         ip: call.ip,
         request_id: call.id,
-        detail: Some(format!("{}: {}", refusal.code, refusal.message)),
+        detail: Some(detail(refusal)),
     })));
+}
+
+/// A message may name what the caller wrote, which is not for the record at any length.
+const LONGEST_DETAIL: usize = 500;
+
+fn detail(refusal: &Refusal) -> String {
+    let mut detail = format!("{}: {}", refusal.code, refusal.message);
+    detail.truncate(detail.floor_char_boundary(LONGEST_DETAIL));
+    detail.replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_detail_of_a_refusal_is_short_and_holds_no_control_characters() {
+        let said = format!("unknown\0field\n{}", "ü".repeat(1000));
+        let detail = detail(&Refusal::new(Code::InvalidRequest, said));
+        assert!(detail.starts_with("invalid_request: unknown\u{fffd}field\u{fffd}ü"));
+        assert!(detail.len() <= LONGEST_DETAIL + 10 && !detail.contains(char::is_control));
+    }
 }

@@ -26,12 +26,12 @@ use super::admit::{Permit, too_large};
 use super::answer::{Answer, Held, passed_head, passed_trailers};
 use super::prepare::{Body, prepare};
 use super::record::Attempt;
-use super::upstream::{Event, Upstream, fault_of};
+use super::upstream::{Event, Upstream, fault_of, kind_of};
 use crate::proxy::Gateway;
 use crate::respond::Marks;
 
 /// A provider that stops taking the body may have answered before it did; its answer is waited for this long.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+pub const LAST_WORDS: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Upload {
@@ -186,7 +186,7 @@ impl<'a, 'c> Exchange<'a, 'c> {
         let request = self.session.req_header();
         let body = Body::of(request, self.upload == Upload::Done);
         let continues = body != Body::None && expects_continue(request);
-        let head = prepare(&self.permit.grant, request, body)?;
+        let head = prepare(&self.permit.grant, &request.method, &request.headers, body)?;
         upstream
             .send_head(head, body == Body::None)
             .await
@@ -380,18 +380,19 @@ impl<'a, 'c> Exchange<'a, 'c> {
     }
 }
 
-fn expects_continue(head: &RequestHeader) -> bool {
+/// Whether the caller waits for leave to send its body.
+pub fn expects_continue(head: &RequestHeader) -> bool {
     let expect = head.headers.get(header::EXPECT);
     expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
         && head.method != Method::CONNECT
 }
 
-fn left(error: Option<BError>) -> Fault {
-    Fault::CallerLeft(error.map_or_else(|| "the connection ended".to_owned(), |error| error.to_string()))
+pub fn left(error: Option<BError>) -> Fault {
+    Fault::CallerLeft(error.map_or_else(|| "the connection ended".to_owned(), |error| kind_of(&error)))
 }
 
 /// A caller who went away, or one whose body is not framed as announced.
-fn caller_fault(error: BError) -> Fault {
+pub fn caller_fault(error: BError) -> Fault {
     match error.etype() {
         ErrorType::ConnectionClosed
         | ErrorType::ReadError
@@ -399,7 +400,7 @@ fn caller_fault(error: BError) -> Fault {
         | ErrorType::H2Error
         | ErrorType::ConnectError => left(Some(error)),
         _ => Fault::Refused(
-            Refusal::new(Code::InvalidRequest, "the request body is malformed").because(error.to_string()),
+            Refusal::new(Code::InvalidRequest, "the request body is malformed").because(kind_of(&error)),
         ),
     }
 }

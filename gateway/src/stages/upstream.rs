@@ -1,7 +1,7 @@
 //! One connection to a provider, or one stream of it, for one exchange.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{HOST, TRANSFER_ENCODING};
@@ -11,7 +11,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{BError, Error, ErrorType};
+use pingora::{BError, Error, ErrorType, RetryType};
 use policies::descriptor::{Origin, Timeouts};
 
 use super::Fault;
@@ -24,6 +24,10 @@ const MAX_ADDRESSES: usize = 3;
 /// A provider that takes nothing of the body for this long has lost interest, and may have said why.
 const STUCK: Duration = Duration::from_secs(60);
 
+/// Less than any provider needs to act on a call and then fail without an answer; more than news of a closed
+/// connection takes.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
 pub struct Upstream {
     /// Large, and handed from stage to stage.
     session: Box<HttpSession>,
@@ -31,6 +35,12 @@ pub struct Upstream {
     /// Taken from the pool, so the provider may have closed it meanwhile.
     pub reused: bool,
     answered: bool,
+    finished: bool,
+    /// Something was heard, if only an interim answer.
+    heard: bool,
+    /// The last of the request that was sent.
+    sent: Instant,
+    unheeded: bool,
 }
 
 /// What the provider sent next.
@@ -64,6 +74,10 @@ impl Upstream {
                         peer,
                         reused,
                         answered: false,
+                        finished: false,
+                        heard: false,
+                        sent: Instant::now(),
+                        unheeded: false,
                     });
                 }
                 Err(error) => error,
@@ -77,6 +91,7 @@ impl Upstream {
     }
 
     pub async fn send_head(&mut self, mut head: Box<RequestHeader>, last: bool) -> Result<(), BError> {
+        self.sent = Instant::now();
         match &mut *self.session {
             HttpSession::H2(stream) => {
                 for_http2(&mut head)?;
@@ -91,18 +106,41 @@ impl Upstream {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.session.write_request_body(chunk, false).await
+        self.session.write_request_body(chunk, false).await?;
+        self.sent = Instant::now();
+        Ok(())
     }
 
     pub async fn finish(&mut self) -> Result<(), BError> {
-        self.session.finish_request_body().await
+        self.session.finish_request_body().await?;
+        (self.finished, self.sent) = (true, Instant::now());
+        Ok(())
+    }
+
+    /// Whether the whole request has been sent.
+    pub fn is_sent(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether the exchange failed in a way that leaves no doubt that the provider has not begun with the request.
+    pub fn was_unheeded(&self) -> bool {
+        self.reused && self.unheeded
+    }
+
+    /// Whether the answer's head has come.
+    pub fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// Waits for what comes next; interim answers (1xx) are for us and end here. May be dropped and called
     /// again without losing anything.
     pub async fn next(&mut self) -> Result<Event, BError> {
         while !self.answered {
-            self.session.read_response_header().await?;
+            if let Err(error) = self.session.read_response_header().await {
+                self.unheeded = !self.heard && self.leaves_unheeded(&error);
+                return Err(error);
+            }
+            self.heard = true;
             match self.head().map(|head| head.status) {
                 Some(StatusCode::SWITCHING_PROTOCOLS) | None => {
                     return Error::e_explain(ErrorType::InvalidHTTPHeader, "a switch of protocols, unasked");
@@ -115,6 +153,23 @@ impl Upstream {
         match self.session.read_response_body().await? {
             Some(chunk) => Ok(Event::Chunk(chunk)),
             None => Ok(Event::End),
+        }
+    }
+
+    /// HTTP/2 says so: the connection goes away, or the stream is refused. HTTP/1.1 does not, but a provider that gives
+    /// up an idle connection in the moment in which a request sets out closes it at once, and without a word.
+    fn leaves_unheeded(&self, error: &Error) -> bool {
+        match &*self.session {
+            HttpSession::H1(_) => {
+                let is_end = matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError);
+                let context = error.context.as_ref().map(|context| context.as_str());
+                let said = !context.is_some_and(|context| context.ends_with("bytes already read: 0"));
+                is_end && !said && self.sent.elapsed() < AT_ONCE
+            }
+            HttpSession::H2(_) => {
+                *error.etype() == ErrorType::H2Error && matches!(error.retry, RetryType::Decided(true))
+            }
+            _ => false,
         }
     }
 
@@ -145,6 +200,15 @@ impl Upstream {
         connector
             .release_http_session(*self.session, &*self.peer, idle)
             .await;
+    }
+
+    /// Keeps the connection if both the request and the answer, which is known to be complete, are.
+    pub async fn release_if_finished(self, connector: &Connector) {
+        if self.finished {
+            self.release(connector).await;
+        } else {
+            self.abort().await;
+        }
     }
 
     /// Ends the exchange at once, in a way that the provider cannot take for completion.
@@ -201,10 +265,30 @@ fn not_connected(error: &Error) -> Fault {
 pub fn fault_of(error: &Error, answered: bool) -> Fault {
     match error.etype() {
         ErrorType::WriteTimedout => Fault::TimedOut("sending the request"),
-        _ if answered => Fault::Broken(error.to_string()),
+        _ if answered => Fault::Broken(kind_of(error)),
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 | ErrorType::H2Error => {
-            Fault::Garbled(error.to_string())
+            Fault::Garbled(kind_of(error))
         }
-        _ => Fault::Lost(error.to_string()),
+        _ => Fault::Lost(kind_of(error)),
+    }
+}
+
+/// What kind of error it is, for the log. Its own text may quote what was received.
+pub fn kind_of(error: &Error) -> String {
+    match error.source_str() {
+        "" => error.reason_str().to_owned(),
+        source => format!("{source} {}", error.reason_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_received_is_not_in_the_cause_of_a_fault() {
+        let error = Error::explain(ErrorType::InvalidHTTPHeader, "buf: HTTP/1.1 secret").into_up();
+        assert_eq!(fault_of(&error, false).cause(), "Upstream InvalidHTTPHeader");
+        assert_eq!(fault_of(&error, true).cause(), "Upstream InvalidHTTPHeader");
     }
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callers::Callers;
+use catalogue::Catalogue;
 use gateway::{GatewaySettings, Running, TlsFiles};
 use policies::descriptor::{Providers, Settings, TimeoutOverrides};
-use policies::vocabulary::{Actor, AuditEvent, Owner, ProviderId, UsageEvent, UserId};
+use policies::vocabulary::{
+    Actor, AuditEvent, Choice, Operation, Owner, ProviderId, Selection, UsageEvent, UserId,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -48,6 +51,11 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     pub ca_file: Option<PathBuf>,
     pub with_key: bool,
+    /// Where OpenAI answers, with a key of its own for it; `/v1` tests call it first.
+    pub openai: Option<SocketAddr>,
+    pub fallback_after: Duration,
+    pub attempts_time: Duration,
+    pub spool_max_bytes: u64,
 }
 
 impl Options {
@@ -67,6 +75,10 @@ impl Options {
             tls: None,
             ca_file: None,
             with_key: true,
+            openai: None,
+            fallback_after: Duration::from_secs(10),
+            attempts_time: Duration::from_secs(60),
+            spool_max_bytes: 1 << 30,
         }
     }
 
@@ -81,15 +93,25 @@ impl Options {
             .unwrap()
             .with_hosts(PROVIDER, &hosts)
             .unwrap();
-        let providers = Arc::new(providers.with_timeouts(PROVIDER, self.timeouts).unwrap());
+        let mut providers = providers.with_timeouts(PROVIDER, self.timeouts).unwrap();
+        if let Some(openai) = self.openai {
+            let hosts = BTreeMap::from([("api".to_owned(), format!("http://{openai}"))]);
+            providers = providers.with_hosts("openai", &hosts).unwrap();
+        }
+        let providers = Arc::new(providers);
         let vault = open_vault(&folder, providers.clone()).await;
         let token = new_token(&vault).await;
         if self.with_key {
-            store_key(&vault, &providers).await;
+            store_key(&vault, &providers, PROVIDER).await;
+        }
+        if self.openai.is_some() {
+            store_key(&vault, &providers, "openai").await;
         }
         let app = tokio::runtime::Handle::current();
         let callers = Callers::new(Vec::new(), vault.clone(), app.clone(), Arc::new(SystemClock)).unwrap();
         let registry = prometheus::Registry::new();
+        let client = client();
+        let catalogue = Catalogue::new(vault.clone(), providers.clone(), None).unwrap();
         let settings = GatewaySettings {
             listen: "127.0.0.1:0".parse().unwrap(),
             workers: self.workers,
@@ -101,15 +123,28 @@ impl Options {
             write_timeout: self.write_timeout,
             public_url: "http://console.test".into(),
             ca_file: self.ca_file,
+            fallback_after: self.fallback_after,
+            attempts_time: self.attempts_time,
+            spool_folder: None,
+            spool_max_bytes: self.spool_max_bytes,
         };
-        let running = gateway::start(settings, providers, vault.clone(), callers, app, &registry).unwrap();
+        let running = gateway::start(
+            settings,
+            providers,
+            vault.clone(),
+            callers,
+            app,
+            &registry,
+            catalogue,
+        )
+        .unwrap();
         let address = running.address();
         Fixture {
             vault,
             token,
             _folder: folder,
             registry,
-            client: client(),
+            client,
             running: Some(running),
             address,
         }
@@ -160,8 +195,8 @@ async fn new_token(vault: &Vault) -> String {
         .to_owned()
 }
 
-async fn store_key(vault: &Vault, providers: &Providers) {
-    let provider = providers.get(PROVIDER).unwrap();
+async fn store_key(vault: &Vault, providers: &Providers, id: &str) {
+    let provider = providers.get(id).unwrap();
     let new = NewCredential {
         owner: Owner::User(ada()),
         provider: provider.id.clone(),
@@ -203,6 +238,25 @@ impl Fixture {
         self.client
             .request(method, self.url(path))
             .header("xi-api-key", &self.token)
+    }
+
+    /// Selects OpenAI, and after it ElevenLabs.
+    pub async fn select(&self, operation: Operation, models: (&str, &str), voices: Option<(&str, &str)>) {
+        let choice = |provider: &str, model: &str, voice: Option<&str>| Choice {
+            provider: ProviderId::new(provider),
+            model: Some(model.to_owned()),
+            voice: voice.map(str::to_owned),
+        };
+        let first = choice("openai", models.0, voices.map(|voices| voices.0));
+        let selection = Selection {
+            provider: first.provider,
+            model: first.model,
+            voice: first.voice,
+            fallbacks: vec![choice(PROVIDER, models.1, voices.map(|voices| voices.1))],
+        };
+        let (by, owner) = (actor(), Owner::User(ada()));
+        let stored = self.vault.put_selection(&by, &owner, operation, &selection);
+        stored.await.unwrap();
     }
 
     /// A connection on which the test writes HTTP by hand.

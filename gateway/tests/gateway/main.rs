@@ -8,3 +8,7 @@ mod heads;
 mod provider;
 mod refusals;
 mod secure;
+mod unified_files;
+mod unified_speech;
+mod unified_trouble;
+mod unified_uploads;

@@ -115,6 +115,11 @@ impl Conversation {
         self.stream.read_buf(&mut self.received).await.unwrap_or(0) > 0
     }
 
+    /// What [`Self::more`] has brought.
+    pub fn received(&self) -> &[u8] {
+        &self.received
+    }
+
     /// The whole body, by its framing.
     pub async fn body(&mut self) -> Vec<u8> {
         if let Some(length) = self

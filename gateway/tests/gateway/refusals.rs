@@ -38,7 +38,7 @@ async fn refusals_speak_the_dialect_and_are_on_record() {
             404,
             "unknown_provider",
         ),
-        (fixture.request("POST", "/v1/audio/speech"), 404, "not_found"),
+        (fixture.request("POST", "/v1/voices"), 404, "not_found"),
         (
             fixture
                 .request("GET", SPEAK)

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::errors::{DescriptorErrors, Findings};
 use super::provider::{Model, Provider, RequestShape, Voice};
+use super::unified::file::{FileSpeech, FileTranscription};
 use super::{lint, parse};
 use crate::vocabulary::{Dialect, Operation, Verdict};
 
@@ -36,12 +37,16 @@ pub(super) struct File {
     pub verdicts: Vec<FileVerdict>,
     #[serde(default)]
     pub retry: FileRetry,
+    #[serde(default)]
+    pub messages: Vec<String>,
     pub probes: Vec<FileCall>,
     #[serde(default)]
     pub models: FileModels,
     #[serde(default)]
     pub voices: FileVoices,
     pub quota: Option<FileQuota>,
+    pub speech: Option<FileSpeech>,
+    pub transcription: Option<FileTranscription>,
     #[serde(default)]
     pub prices: Vec<FilePrice>,
     pub timeouts: FileTimeouts,
@@ -73,6 +78,7 @@ pub(super) enum FileShape {
         hyphens: bool,
     },
     OneOf(Vec<String>),
+    OperatorUrl,
 }
 
 #[derive(Debug, Deserialize)]
@@ -246,12 +252,14 @@ pub(super) struct FileVoices {
     pub name: String,
     pub languages: Vec<String>,
     pub gender: Option<String>,
+    pub styles: Option<String>,
     pub preview: Option<String>,
     pub next: Option<String>,
     pub page_query: Option<String>,
     pub search_query: Option<String>,
     pub language_query: Option<String>,
     pub fixed: Vec<Voice>,
+    pub more: bool,
 }
 
 #[derive(Debug, Deserialize)]

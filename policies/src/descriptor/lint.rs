@@ -2,6 +2,7 @@
 //! goes to its provider and to listed calls only, and that the data says something at all.
 
 mod answers;
+mod unified;
 
 use std::collections::BTreeSet;
 
@@ -40,6 +41,7 @@ pub(super) fn lint(provider: &Provider, findings: &mut Findings<'_>) {
     key(provider, findings);
     endpoints(provider, findings);
     answers::lint(provider, findings);
+    unified::lint(provider, findings);
 }
 
 fn identity(provider: &Provider, findings: &mut Findings<'_>) {
@@ -149,7 +151,7 @@ fn template(provider: &Provider, template: &Template, key: &str, findings: &mut 
         .settings
         .iter()
         .map(|setting| (setting.name.clone(), setting.shape.sample()));
-    let origin = template.fill(&samples.collect::<Settings>());
+    let origin = template.fill(&samples.collect::<Settings>(), &provider.settings);
     if origin.is_ok_and(|origin| !origin.https && !origin.is_loopback()) {
         findings.add(key, "a key goes over https only");
     }

@@ -14,12 +14,30 @@ use super::pattern::PathPattern;
 use super::pointer::{Glob, Pointer};
 use super::provider::*;
 use super::settings::{LONGEST_LABEL, Setting, Shape, Template};
+use super::unified::TranscriptionSource;
+use super::unified::parse::{Reader, head_comes_first};
 use crate::vocabulary::ProviderId;
 
 pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provider> {
     let meters = meters(file.meters, findings);
+    let mut unified = Reader::new(findings);
+    let speech = file.speech.and_then(|file| unified.speech(file));
+    let transcription = file.transcription.and_then(|file| unified.transcription(file));
+    let texts = unified.done();
+    let transcription = transcription.map(|source| TranscriptionSource {
+        head_comes_first: head_comes_first(&source, &texts),
+        ..source
+    });
     Some(Provider {
-        settings: file.settings.into_iter().map(setting).collect(),
+        speech,
+        transcription,
+        texts,
+        messages: pointers(&file.messages, "messages", findings),
+        settings: file
+            .settings
+            .into_iter()
+            .map(|setting| self::setting(setting, &file.id))
+            .collect(),
         hosts: file
             .hosts
             .into_iter()
@@ -73,7 +91,7 @@ fn nth<T, U>(
         .collect()
 }
 
-fn setting(file: FileSetting) -> Setting {
+fn setting(file: FileSetting, provider: &str) -> Setting {
     let shape = match file.shape {
         FileShape::Label { min, max, hyphens } => Shape::Label {
             min,
@@ -81,6 +99,10 @@ fn setting(file: FileSetting) -> Setting {
             hyphens,
         },
         FileShape::OneOf(words) => Shape::OneOf(words),
+        FileShape::OperatorUrl => Shape::OperatorUrl {
+            listed_at: format!("providers.{provider}.base_urls"),
+            urls: Vec::new(),
+        },
     };
     Setting {
         name: file.name,
@@ -146,22 +168,22 @@ fn key(file: FileKey, findings: &mut Findings<'_>) -> Option<KeyPlacement> {
     })
 }
 
-fn header(name: &str, key: &str, findings: &mut Findings<'_>) -> Option<HeaderName> {
+pub(super) fn header(name: &str, key: &str, findings: &mut Findings<'_>) -> Option<HeaderName> {
     findings.take(key, HeaderName::from_bytes(name.as_bytes()))
 }
 
-fn pointer(text: &str, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
+pub(super) fn pointer(text: &str, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
     findings.take(key, Pointer::parse(text))
 }
 
-fn pointers(texts: &[String], key: &str, findings: &mut Findings<'_>) -> Vec<Pointer> {
+pub(super) fn pointers(texts: &[String], key: &str, findings: &mut Findings<'_>) -> Vec<Pointer> {
     texts
         .iter()
         .filter_map(|text| pointer(text, key, findings))
         .collect()
 }
 
-fn optional(text: &Option<String>, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
+pub(super) fn optional(text: &Option<String>, key: &str, findings: &mut Findings<'_>) -> Option<Pointer> {
     text.as_ref().and_then(|text| pointer(text, key, findings))
 }
 
@@ -403,12 +425,14 @@ fn voices(file: FileVoices, findings: &mut Findings<'_>) -> VoiceSource {
         name: pointer(&file.name, "voices.name", findings).unwrap_or_default(),
         languages: pointers(&file.languages, "voices.languages", findings),
         gender: optional(&file.gender, "voices.gender", findings),
+        styles: optional(&file.styles, "voices.styles", findings),
         preview: optional(&file.preview, "voices.preview", findings),
         next: optional(&file.next, "voices.next", findings),
         page_query: file.page_query,
         search_query: file.search_query,
         language_query: file.language_query,
         fixed: file.fixed,
+        more: file.more,
     }
 }
 

@@ -12,6 +12,8 @@ use super::origin::Origin;
 use super::pattern::PathPattern;
 use super::pointer::{Glob, Pointer};
 use super::settings::{Setting, Template};
+use super::text::Texts;
+use super::unified::{SpeechSource, TranscriptionSource};
 use crate::vocabulary::{Dialect, Operation, ProviderId, Verdict};
 
 /// Everything known about one provider, parsed and checked.
@@ -35,11 +37,18 @@ pub struct Provider {
     /// First match decides.
     pub verdicts: Vec<VerdictRule>,
     pub retry: RetryHints,
+    /// Where a refusal says in words what is wrong with the request.
+    pub messages: Vec<Pointer>,
     /// Free calls that tell whether a key is real, the best one first.
     pub probes: Vec<Call>,
     pub models: ModelSource,
     pub voices: VoiceSource,
     pub quota: Option<QuotaSource>,
+    /// How `/v1` has it speak and transcribe; `None`: not at all.
+    pub speech: Option<SpeechSource>,
+    pub transcription: Option<TranscriptionSource>,
+    /// The templates of both.
+    pub texts: Texts,
     /// Answer headers that hold the provider's own id of the request.
     pub request_id_headers: Vec<HeaderName>,
     pub prices: Vec<Price>,
@@ -247,6 +256,8 @@ pub struct VoiceSource {
     pub name: Pointer,
     pub languages: Vec<Pointer>,
     pub gender: Option<Pointer>,
+    /// Ways of speaking that a voice has, where instructions name one of them.
+    pub styles: Option<Pointer>,
     pub preview: Option<Pointer>,
     pub next: Option<Pointer>,
     pub page_query: Option<String>,
@@ -254,6 +265,8 @@ pub struct VoiceSource {
     pub search_query: Option<String>,
     pub language_query: Option<String>,
     pub fixed: Vec<Voice>,
+    /// Whether there may be voices that no list shows.
+    pub more: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -265,6 +278,8 @@ pub struct Voice {
     #[serde(default)]
     pub languages: Vec<String>,
     pub gender: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub styles: Vec<String>,
     pub preview_url: Option<String>,
 }
 

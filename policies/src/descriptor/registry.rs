@@ -1,11 +1,12 @@
-//! Every provider this gateway knows, and the operator's own hosts and limits for them.
+//! Every provider this gateway knows, and the operator's own hosts, URLs and limits for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::errors::{DescriptorErrors, Findings};
+use super::origin::{Origin, OriginError};
 use super::provider::{HostTemplate, Provider, TimeoutOverrides};
-use super::settings::{Settings, Template};
+use super::settings::{Settings, Shape, Template};
 use super::{file, nearest};
 
 /// Registry of providers, in id order; immutable once built.
@@ -84,6 +85,30 @@ impl Providers {
         Ok(self)
     }
 
+    /// The URLs that an operator allows as the value of a setting that is a URL.
+    pub fn with_base_urls(mut self, provider: &str, listed: &[String]) -> Result<Self, DescriptorErrors> {
+        if listed.is_empty() {
+            return Ok(self);
+        }
+        let key = format!("providers.{provider}.base_urls");
+        let refuse = |message: String| DescriptorErrors::one("configuration", &key, message);
+        let mut changed = Provider::clone(self.known(provider)?);
+        let parsed: Result<Vec<Origin>, _> = listed.iter().map(|url| url.parse()).collect();
+        let parsed = parsed.map_err(|error: OriginError| refuse(error.to_string()))?;
+        let mut takes_them = false;
+        for setting in &mut changed.settings {
+            if let Shape::OperatorUrl { urls, .. } = &mut setting.shape {
+                urls.clone_from(&parsed);
+                takes_them = true;
+            }
+        }
+        if !takes_them {
+            return Err(refuse("this provider has no setting that is a URL".to_owned()));
+        }
+        self.by_id.insert(provider.to_owned(), Arc::new(changed));
+        Ok(self)
+    }
+
     pub fn with_timeouts(mut self, provider: &str, own: TimeoutOverrides) -> Result<Self, DescriptorErrors> {
         let mut changed = Provider::clone(self.known(provider)?);
         let timeouts = &mut changed.timeouts;
@@ -144,12 +169,23 @@ pub(super) fn check_template(provider: &Provider, template: &Template) -> Result
                 provider.settings.iter().map(|setting| &setting.name),
             ));
         };
+        if matches!(setting.shape, Shape::OperatorUrl { .. }) {
+            return match template.only_hole() {
+                Some(_) => Ok(()),
+                None => Err(format!(
+                    "{hole} is a whole URL, so nothing stands beside {{{hole}}}"
+                )),
+            };
+        }
         if !setting.shape.fits_a_host() {
             return Err(format!("{hole} has no shape that keeps it a single DNS label"));
         }
         samples.insert(hole.to_owned(), setting.shape.sample());
     }
-    template.fill(&samples).map(drop).map_err(|error| error.message)
+    template
+        .fill(&samples, &provider.settings)
+        .map(drop)
+        .map_err(|error| error.message)
 }
 
 fn unknown_name<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a String> + Clone) -> String {

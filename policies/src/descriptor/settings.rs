@@ -2,7 +2,8 @@
 //!
 //! A setting that fills a hole of a host is one lower-case ASCII DNS label, checked here twice: when it is
 //! given, and again when the hole is filled. `/`, `#`, `@`, `:`, dots, upper case and look-alikes therefore
-//! cannot move a key to another host, whatever reached the database.
+//! cannot move a key to another host, whatever reached the database. A setting that is a whole URL must be one of
+//! those that the operator lists, which is checked in both places too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,12 @@ pub enum Shape {
         hyphens: bool,
     },
     OneOf(Vec<String>),
+    /// The URL of a host that only the operator can name. It stands for a whole host, never for part of one.
+    OperatorUrl {
+        /// The key of the configuration that lists them.
+        listed_at: String,
+        urls: Vec<Origin>,
+    },
 }
 
 /// Text with `{setting}` holes.
@@ -93,7 +100,8 @@ impl Shape {
             Shape::OneOf(words) if !words.iter().any(|word| word == value) => {
                 Err(format!("must be one of {}", words.join(", ")))
             }
-            _ => Ok(()),
+            Shape::OperatorUrl { listed_at, urls } => listed(value, listed_at, urls).map(drop),
+            Shape::Label { .. } | Shape::OneOf(_) => Ok(()),
         }
     }
 
@@ -102,6 +110,7 @@ impl Shape {
         match self {
             Shape::Label { .. } => true,
             Shape::OneOf(words) => words.iter().all(|word| is_label(word, 1, LONGEST_LABEL, true)),
+            Shape::OperatorUrl { .. } => false,
         }
     }
 
@@ -110,8 +119,27 @@ impl Shape {
         match self {
             Shape::Label { min, .. } => "a".repeat((*min).max(1)),
             Shape::OneOf(words) => words.first().cloned().unwrap_or_default(),
+            Shape::OperatorUrl { urls, .. } => urls.first().map(Origin::to_string).unwrap_or_default(),
         }
     }
+}
+
+/// The origin that a value spells, if the operator lists it.
+fn listed(value: &str, listed_at: &str, urls: &[Origin]) -> Result<Origin, String> {
+    let given = value.parse().ok();
+    if let Some(origin) = given.filter(|origin| urls.contains(origin)) {
+        return Ok(origin);
+    }
+    if urls.is_empty() {
+        return Err(format!(
+            "must be a URL that the operator allows; none is listed in the configuration, at {listed_at}"
+        ));
+    }
+    let urls: Vec<_> = urls.iter().map(Origin::to_string).collect();
+    Err(format!(
+        "must be one of {}, which the operator lists in the configuration, at {listed_at}",
+        urls.join(", ")
+    ))
 }
 
 impl Setting {
@@ -156,8 +184,27 @@ impl Template {
         })
     }
 
-    /// The origin with every hole filled.
-    pub fn fill(&self, settings: &Settings) -> Result<Origin, SettingsError> {
+    /// The setting whose hole is all there is.
+    pub(super) fn only_hole(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Piece::Text(before), Piece::Hole(name), Piece::Text(after)]
+                if before.is_empty() && after.is_empty() =>
+            {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
+    /// The origin with every hole filled. `known` are the provider's settings.
+    pub fn fill(&self, settings: &Settings, known: &[Setting]) -> Result<Origin, SettingsError> {
+        if let Some(hole) = self.only_hole()
+            && let Some(setting) = known.iter().find(|setting| setting.name == hole)
+            && let Shape::OperatorUrl { listed_at, urls } = &setting.shape
+        {
+            let value = settings.get(hole).ok_or_else(|| unfilled(hole))?;
+            return listed(value, listed_at, urls).map_err(|message| SettingsError::new(hole, message));
+        }
         let mut text = String::with_capacity(64);
         for piece in &self.0 {
             match piece {
@@ -171,10 +218,14 @@ impl Template {
     }
 }
 
+fn unfilled(name: &str) -> SettingsError {
+    SettingsError::new(name, "is needed to know the provider's host")
+}
+
 /// The value for a hole of a host, refused unless it is one DNS label.
 fn label<'s>(name: &str, settings: &'s Settings) -> Result<&'s str, SettingsError> {
     match settings.get(name) {
-        None => Err(SettingsError::new(name, "is needed to know the provider's host")),
+        None => Err(unfilled(name)),
         Some(value) if !is_label(value, 1, LONGEST_LABEL, true) => {
             Err(SettingsError::new(name, "must be one lower-case ASCII DNS label"))
         }
@@ -199,11 +250,11 @@ impl HostTemplate {
         self.fixed = if changes {
             None
         } else {
-            self.url.fill(&Settings::new()).ok().map(Arc::new)
+            self.url.fill(&Settings::new(), &[]).ok().map(Arc::new)
         };
     }
 
-    fn origin(&self, settings: &Settings) -> Result<Arc<Origin>, SettingsError> {
+    fn origin(&self, settings: &Settings, known: &[Setting]) -> Result<Arc<Origin>, SettingsError> {
         if let Some(fixed) = &self.fixed {
             return Ok(fixed.clone());
         }
@@ -217,7 +268,7 @@ impl HostTemplate {
         let chosen = self.variants.iter().find(|variant| holds(&variant.when));
         chosen
             .map_or(&self.url, |variant| &variant.url)
-            .fill(settings)
+            .fill(settings, known)
             .map(Arc::new)
     }
 }
@@ -252,7 +303,9 @@ impl Provider {
 
     /// Every host with the settings filled in. The only place where a host name is made.
     pub fn hosts(&self, settings: &Settings) -> Result<Hosts, SettingsError> {
-        let filled = |(name, host): (&String, &HostTemplate)| Ok((name.clone(), host.origin(settings)?));
+        let filled = |(name, host): (&String, &HostTemplate)| {
+            Ok((name.clone(), host.origin(settings, &self.settings)?))
+        };
         Ok(Hosts(
             self.hosts
                 .iter()

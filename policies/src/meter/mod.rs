@@ -11,6 +11,8 @@ mod readers;
 mod sse;
 mod ssml;
 
+pub(crate) use ssml::is_wide;
+
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -137,7 +139,7 @@ impl Meter {
 
 /// The name as the record takes it. Callers choose it, and one that no database takes would keep a call off
 /// the record.
-fn recordable(name: &str) -> Option<String> {
+pub fn recordable(name: &str) -> Option<String> {
     (name.len() <= LONGEST_ID).then(|| name.replace(char::is_control, "\u{fffd}"))
 }
 

@@ -179,7 +179,7 @@ impl SsmlScanner {
 }
 
 /// Han characters (kanji and hanja included), kana and hangul.
-fn is_wide(code: u64) -> bool {
+pub(crate) fn is_wide(code: u64) -> bool {
     matches!(code,
         0x1100..=0x11FF | 0x2E80..=0x2FDF | 0x3005..=0x3007 | 0x3040..=0x30FF | 0x3100..=0x318F
         | 0x31A0..=0x31BF | 0x31F0..=0x31FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xA960..=0xA97F

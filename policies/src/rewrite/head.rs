@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::hop::{Nominated, is_of_one_hop};
 use super::marks::is_mark;
-use crate::descriptor::{KeyPlace, KeyPlacement, Origin, Provider};
+use crate::descriptor::{FillError, KeyPlace, KeyPlacement, Origin, Provider};
 use crate::places::{self, SUBPROTOCOL};
 
 /// Nothing here repeats the key.
@@ -27,6 +27,10 @@ pub enum RewriteError {
     Host(String),
     #[error("asking the provider: its descriptor names no host {0}")]
     UnknownHost(String),
+    #[error(transparent)]
+    Fill(#[from] FillError),
+    #[error("making the upstream call: its {0} holds what no {0} may hold")]
+    Head(&'static str),
 }
 
 /// The whole upstream head. Framing (`transfer-encoding`) is the relay's; `content-length` is kept.

@@ -4,7 +4,10 @@ use http::HeaderName;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-voxgate-request-id");
 pub const PROVIDER: HeaderName = HeaderName::from_static("x-voxgate-provider");
+pub const MODEL: HeaderName = HeaderName::from_static("x-voxgate-model");
 pub const CREDENTIAL: HeaderName = HeaderName::from_static("x-voxgate-credential");
+/// How many candidates were called, where it was more than one.
+pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-voxgate-attempts");
 pub const ERROR: HeaderName = HeaderName::from_static("x-voxgate-error");
 pub const SETUP_URL: HeaderName = HeaderName::from_static("x-voxgate-setup-url");
 

@@ -169,22 +169,29 @@ fn speaks(spoken: &str, wanted: &str) -> bool {
     }
 }
 
-fn voice(source: &VoiceSource, item: &Value) -> Option<Voice> {
-    let id = source.id.text(item)?;
-    let mut languages = Vec::new();
-    for pointer in &source.languages {
+/// Each text that the pointers lead to, once.
+fn distinct(at: &[Pointer], item: &Value) -> Vec<String> {
+    let mut texts = Vec::new();
+    for pointer in at {
         pointer.visit(item, &mut |value| {
-            let spoken = value
+            let text = value
                 .as_str()
-                .filter(|spoken| !languages.iter().any(|known| known == spoken));
-            languages.extend(spoken.map(str::to_owned));
+                .filter(|text| !texts.iter().any(|known| known == text));
+            texts.extend(text.map(str::to_owned));
         });
     }
+    texts
+}
+
+fn voice(source: &VoiceSource, item: &Value) -> Option<Voice> {
+    let id = source.id.text(item)?;
+    let languages = distinct(&source.languages, item);
     let optional = |at: &Option<Pointer>| at.as_ref().and_then(|at| at.text(item));
     Some(Voice {
         name: source.name.text(item).unwrap_or_else(|| id.clone()),
         languages,
         gender: optional(&source.gender).map(|gender| gender.to_lowercase()),
+        styles: distinct(source.styles.as_slice(), item),
         preview_url: optional(&source.preview),
         id,
     })

@@ -5,19 +5,24 @@
 
 mod answer_headers;
 mod cost;
+mod offers;
 mod path;
 mod payers;
 mod recognise;
 mod retry;
 mod route;
 mod tokens;
+mod unified;
 mod verdict;
 
 pub use answer_headers::{AnswerHeader, leads_away};
 pub use cost::estimate;
+pub use offers::{offers_model, offers_voice};
 pub use payers::payers;
 pub use recognise::{Inbound, recognise};
+pub(crate) use retry::duration;
 pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
+pub use unified::{Asked, UnifiedInbound, recognise_unified, said_by, translated, worth_another};
 pub use verdict::{code_of, explain, judge, stops_everything};

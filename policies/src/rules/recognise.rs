@@ -32,6 +32,13 @@ pub struct Inbound {
     pub(super) endpoint: Option<usize>,
 }
 
+impl Inbound {
+    /// Place of the endpoint in its provider's list.
+    pub(crate) fn endpoint(&self) -> Option<usize> {
+        self.endpoint
+    }
+}
+
 pub fn recognise(
     method: &Method,
     uri: &Uri,
@@ -82,10 +89,6 @@ fn find_provider<'p, 'r>(
         let relative = &path[end..];
         return Ok((provider, if relative.is_empty() { "/" } else { relative }));
     }
-    if first == "v1" {
-        let message = "the unified API is not served here; use /{provider}/…";
-        return Err((Dialect::OpenAi, Refusal::new(Code::NotFound, message)));
-    }
     let means = |provider: &&Arc<Provider>| {
         provider
             .root_paths
@@ -110,7 +113,7 @@ fn unknown_provider(providers: &Providers) -> Refusal {
 }
 
 /// The first listed endpoint of this method and path, and the inbound prefix that was in front of it.
-fn find_endpoint<'e>(
+pub(super) fn find_endpoint<'e>(
     provider: &'e Provider,
     method: &Method,
     websocket: bool,
@@ -161,7 +164,7 @@ fn matching_prefix<'e>(
     None
 }
 
-fn upstream_path(endpoint: &Endpoint, prefix: &str, raw: &str) -> String {
+pub(super) fn upstream_path(endpoint: &Endpoint, prefix: &str, raw: &str) -> String {
     let bare = raw.strip_prefix(prefix).unwrap_or(raw);
     [endpoint.upstream_prefix.as_str(), bare].concat()
 }

@@ -56,7 +56,7 @@ fn in_body(provider: &Provider, body: &[u8]) -> Option<f64> {
 
 /// Seconds at the start of a text: `27s`, `27.5s`, `350ms`, `5 seconds`, `2 minutes`. A bare number counts
 /// as seconds.
-fn duration(text: &str) -> Option<f64> {
+pub(crate) fn duration(text: &str) -> Option<f64> {
     let text = text.trim_start();
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

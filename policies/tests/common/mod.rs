@@ -5,13 +5,20 @@ use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use policies::descriptor::{Provider, Providers, Settings};
+use policies::rewrite::upstream_head;
 use policies::rules::{Inbound, Route, recognise, route};
 use policies::vocabulary::{Code, Dialect, Refusal};
 
 pub const KEY: &str = "sk_provider_key_0123456789";
 
-pub static PROVIDERS: LazyLock<Providers> =
-    LazyLock::new(|| Providers::built_in().unwrap_or_else(|errors| panic!("{errors}")));
+/// What an operator would list for servers of one's own.
+pub const OWN_SERVER: &str = "http://10.0.0.5:8000/v1";
+
+pub static PROVIDERS: LazyLock<Providers> = LazyLock::new(|| {
+    Providers::built_in()
+        .and_then(|built_in| built_in.with_base_urls("openai-compatible", &[OWN_SERVER.to_owned()]))
+        .unwrap_or_else(|errors| panic!("{errors}"))
+});
 
 pub fn provider(id: &str) -> Arc<Provider> {
     PROVIDERS
@@ -34,7 +41,10 @@ pub fn enough(provider: &Provider) -> Settings {
         .iter()
         .filter(|setting| setting.required || setting.required_unless.is_some());
     needed
-        .map(|setting| (setting.name.clone(), setting.known[0].clone()))
+        .map(|setting| {
+            let value = setting.known.first().map_or(OWN_SERVER, String::as_str);
+            (setting.name.clone(), value.to_owned())
+        })
         .collect()
 }
 
@@ -67,4 +77,29 @@ pub fn routed(method: &str, target: &str, head: &[(&str, &str)]) -> Result<(Inbo
     let inbound = seen(method, target, head).map_err(|(_, refusal)| refusal.code)?;
     let route = route(&inbound, &method.parse().unwrap()).map_err(|refusal| refusal.code)?;
     Ok((inbound, route))
+}
+
+/// A head on its way to a provider, as golden files show it.
+pub fn upstream_text(
+    inbound: &Inbound,
+    route: &Route,
+    method: &Method,
+    given: &Settings,
+    head: &HeaderMap,
+) -> String {
+    let provider = &inbound.provider;
+    let hosts = provider.hosts(&provider.settings(given).unwrap()).unwrap();
+    let origin = hosts.get(&route.endpoint().host).unwrap();
+    let (path, query) = (&inbound.raw_path, inbound.query.as_deref());
+    let parts = upstream_head(provider, origin, method, path, query, head, "THE-PROVIDERS-KEY").unwrap();
+    let scheme = if origin.https { "https" } else { "http" };
+    let mut lines: Vec<_> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+        .collect();
+    lines.sort();
+    let (authority, operation) = (origin.authority(), route.endpoint().operation);
+    let target = format!("# to {scheme}://{authority}, operation {operation}\n");
+    format!("{target}{} {}\n{}", parts.method, parts.uri, lines.concat())
 }

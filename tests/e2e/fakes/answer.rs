@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::{Response, StatusCode};
 
-use super::behaviour::{Behaviour, Canned};
+use super::behaviour::{Behaviour, Canned, Gate};
 use super::{Call, Ending, Reply};
 
 const PIECE: usize = 4096;
@@ -55,6 +55,16 @@ pub async fn as_told(mut call: Call, behaviour: Behaviour, reply: Reply) -> Resu
         Behaviour::StallAfter(bytes) => broken(call, bytes, Step::Stall),
         Behaviour::CutAfter(bytes) => broken(call, bytes, Step::Cut),
         Behaviour::Large(bytes) => large(call, bytes),
+        Behaviour::Once(_) => unreachable!("unwrapped when the key was looked up"),
+        Behaviour::HoldAfter { bytes, gate } => interrupted(call, reply, bytes, Step::Hold(gate)),
+        Behaviour::BreakAfter(bytes) => interrupted(call, reply, bytes, Step::Cut),
+        Behaviour::Instead {
+            content_type,
+            body: bytes,
+        } => {
+            let headers = vec![("content-type", content_type.to_owned())];
+            respond(StatusCode::OK, headers, body(call, vec![Step::Piece(bytes)]))
+        }
     })
 }
 
@@ -76,6 +86,29 @@ fn send(call: Call, reply: Reply, added: Vec<(&'static str, String)>) -> Respons
             respond(StatusCode::OK, headers, body(call, plan))
         }
     }
+}
+
+/// The proper answer with `step` after so many bytes of it.
+fn interrupted(call: Call, reply: Reply, bytes: usize, step: Step) -> Response<Body> {
+    let (status, headers, whole) = match reply {
+        Reply::Whole(canned) => (canned.status, canned.headers, Bytes::from(canned.body)),
+        Reply::Audio {
+            content_type,
+            mut headers,
+            pieces,
+            ..
+        } => {
+            headers.push(("content-type", content_type.to_owned()));
+            (StatusCode::OK, headers, Bytes::from(pieces.concat()))
+        }
+    };
+    let at = bytes.min(whole.len());
+    let plan = vec![
+        Step::Piece(whole.slice(..at)),
+        step,
+        Step::Piece(whole.slice(at..)),
+    ];
+    respond(status, headers, body(call, plan))
 }
 
 fn stream_audio(call: Call, pieces: usize, pause: Duration) -> Response<Body> {
@@ -118,6 +151,7 @@ enum Step {
     Piece(Bytes),
     Pause(Duration),
     Stall,
+    Hold(Gate),
     Cut,
 }
 
@@ -147,6 +181,7 @@ fn body(call: Call, plan: Vec<Step>) -> Body {
                 }
                 Some(Step::Pause(pause)) => tokio::time::sleep(pause).await,
                 Some(Step::Stall) => std::future::pending().await,
+                Some(Step::Hold(gate)) => gate.opened().await,
                 Some(Step::Cut) => {
                     // What was handed over before must have left the socket, or it would be lost with it.
                     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -38,23 +38,30 @@ pub fn speak(container: Container, asked: &str, length: usize) -> Bytes {
     match container {
         Container::Mp3 => audio.put_slice(b"ID3\x04\x00\x00\x00\x00\x00\x00\xff\xfb\x90\x64"),
         Container::Ogg => audio.put_slice(b"OggS\x00\x02"),
-        Container::Wav => put_wav_header(&mut audio, length as u32),
+        Container::Wav => put_wav_header(&mut audio, 24_000, length as u32),
         Container::Raw => {}
     }
     put_pattern(&mut audio, asked, length);
     audio.freeze()
 }
 
-fn put_wav_header(audio: &mut BytesMut, length: u32) {
-    const RATE: u32 = 24_000;
+/// Samples in a WAV file.
+pub fn wav(rate: u32, samples: &[u8]) -> Bytes {
+    let mut audio = BytesMut::with_capacity(samples.len() + 44);
+    put_wav_header(&mut audio, rate, samples.len() as u32);
+    audio.put_slice(samples);
+    audio.freeze()
+}
+
+fn put_wav_header(audio: &mut BytesMut, rate: u32, length: u32) {
     audio.put_slice(b"RIFF");
     audio.put_u32_le(36 + length);
     audio.put_slice(b"WAVEfmt ");
     audio.put_u32_le(16);
     audio.put_u16_le(1);
     audio.put_u16_le(1);
-    audio.put_u32_le(RATE);
-    audio.put_u32_le(RATE * 2);
+    audio.put_u32_le(rate);
+    audio.put_u32_le(rate * 2);
     audio.put_u16_le(2);
     audio.put_u16_le(16);
     audio.put_slice(b"data");

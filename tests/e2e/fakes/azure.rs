@@ -171,7 +171,7 @@ fn fast_transcription(seen: &Seen) -> Result<Reply, Canned> {
     )))
 }
 
-fn check_version(seen: &Seen) -> Result<(), Canned> {
+pub fn check_version(seen: &Seen) -> Result<(), Canned> {
     match seen.query.get("api-version").map(String::as_str) {
         Some("2025-10-15") => Ok(()),
         _ => Err(problem(
@@ -182,7 +182,7 @@ fn check_version(seen: &Seen) -> Result<(), Canned> {
     }
 }
 
-fn problem(status: u16, code: &str, message: &str) -> Canned {
+pub fn problem(status: u16, code: &str, message: &str) -> Canned {
     Canned::json(
         status,
         json!({"code": code, "message": message, "innerError": {"code": code, "message": message}}),

@@ -1,8 +1,11 @@
 //! How a provider behaves towards one key, beyond answering well.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
+use tokio::sync::Notify;
 
 #[derive(Clone, Debug, Default)]
 pub enum Behaviour {
@@ -28,6 +31,34 @@ pub enum Behaviour {
     AddHeaders(Vec<(&'static str, String)>),
     /// Answers audio of this many bytes.
     Large(u64),
+    /// Behaves so towards one call, and well afterwards.
+    Once(Box<Behaviour>),
+    /// Answers well, but holds back what comes after this many bytes until the gate opens.
+    HoldAfter { bytes: usize, gate: Gate },
+    /// Answers well up to this many bytes, then breaks the connection.
+    BreakAfter(usize),
+    /// Answers 200 with this type and body, whatever was asked.
+    Instead { content_type: &'static str, body: Bytes },
+}
+
+impl Behaviour {
+    pub fn once(self) -> Self {
+        Self::Once(Box::new(self))
+    }
+}
+
+/// Opened by the test when the provider is to go on.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<Notify>);
+
+impl Gate {
+    pub fn open(&self) {
+        self.0.notify_one();
+    }
+
+    pub async fn opened(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// An answer as the provider gives it, whatever was asked.

@@ -56,12 +56,12 @@ pub fn system_busy() -> Canned {
     )
 }
 
-fn error(status: u16, code: &str, message: &str) -> Canned {
+pub fn error(status: u16, code: &str, message: &str) -> Canned {
     Canned::json(status, json!({"detail": {"status": code, "message": message}}))
         .header("request-id", "el-refused")
 }
 
-fn unprocessable(place: &[&str], message: &str) -> Canned {
+pub fn unprocessable(place: &[&str], message: &str) -> Canned {
     Canned::json(
         422,
         json!({"detail": [{"loc": place, "msg": message, "type": "value_error"}]}),

@@ -105,7 +105,7 @@ fn error(code: u16, status: &str, message: &str, reason: Option<&str>) -> Canned
     Canned::json(code, json!({ "error": error }))
 }
 
-fn invalid(message: &str) -> Canned {
+pub fn invalid(message: &str) -> Canned {
     error(400, "INVALID_ARGUMENT", message, None)
 }
 

@@ -7,24 +7,28 @@ mod answer;
 pub mod audio;
 pub mod azure;
 pub mod behaviour;
+pub mod ear;
 pub mod elevenlabs;
 pub mod gemini;
 mod hosts;
 mod hygiene;
 pub mod issuer;
-mod request;
+pub mod request;
+pub mod schema;
 pub mod seen;
 mod server;
+pub mod strict;
 pub mod tls;
+pub mod voice;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use http::{Request, Response};
 
-pub use behaviour::{Behaviour, Canned};
+pub use behaviour::{Behaviour, Canned, Gate};
 pub use hosts::Fakes;
 pub use seen::{Ending, Seen};
 
@@ -36,6 +40,21 @@ pub enum Kind {
     AzureTts,
     AzureStt,
     Gemini,
+    OpenAi,
+    Groq,
+    /// A server of one's own that speaks OpenAI's dialect.
+    OwnServer,
+    Deepgram,
+    Cartesia,
+}
+
+/// How much a fake does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rigour {
+    /// Audio is a pattern and a transcript a checksum: quick, and any changed byte shows.
+    Patterned,
+    /// Bodies must satisfy the provider's own schemas; speech is spoken, and recordings are listened to.
+    Strict,
 }
 
 impl Kind {
@@ -44,7 +63,21 @@ impl Kind {
             Self::ElevenLabs => "xi-api-key",
             Self::AzureApi | Self::AzureTts | Self::AzureStt => "ocp-apim-subscription-key",
             Self::Gemini => "x-goog-api-key",
+            Self::OpenAi | Self::Groq | Self::OwnServer | Self::Deepgram | Self::Cartesia => "authorization",
         }
+    }
+
+    /// What stands before the key in that header.
+    pub fn key_scheme(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::Groq | Self::OwnServer | Self::Cartesia => "Bearer ",
+            Self::Deepgram => "Token ",
+            _ => "",
+        }
+    }
+
+    fn key_of(self, seen: &Seen) -> Option<&str> {
+        seen.header(self.key_header())?.strip_prefix(self.key_scheme())
     }
 }
 
@@ -52,6 +85,8 @@ impl Kind {
 pub struct Fake {
     pub kind: Kind,
     pub url: String,
+    rigour: Rigour,
+    line: OnceLock<server::Line>,
     accounts: Mutex<BTreeMap<String, Behaviour>>,
     seen: Mutex<Vec<Seen>>,
     complaints: Mutex<Vec<String>>,
@@ -59,26 +94,46 @@ pub struct Fake {
 
 impl Fake {
     pub async fn start(kind: Kind) -> Arc<Self> {
-        Self::listen(kind, None).await
+        Self::listen(kind, Rigour::Patterned, None).await
+    }
+
+    pub async fn start_strict(kind: Kind) -> Arc<Self> {
+        Self::listen(kind, Rigour::Strict, None).await
     }
 
     /// The same over TLS, where HTTP/2 is offered.
     pub async fn start_tls(kind: Kind, identity: &tls::Identity) -> Arc<Self> {
-        Self::listen(kind, Some(identity)).await
+        Self::listen(kind, Rigour::Patterned, Some(identity)).await
     }
 
-    async fn listen(kind: Kind, identity: Option<&tls::Identity>) -> Arc<Self> {
+    async fn listen(kind: Kind, rigour: Rigour, identity: Option<&tls::Identity>) -> Arc<Self> {
         let socket = server::Socket::bind(identity).await;
         let fake = Arc::new(Self {
             kind,
             url: socket.url.clone(),
+            rigour,
+            line: OnceLock::new(),
             accounts: Mutex::default(),
             seen: Mutex::default(),
             complaints: Mutex::default(),
         });
         let host = fake.clone();
-        socket.serve(move |request| answer_call(host.clone(), request));
+        let line = socket.serve(move |request| answer_call(host.clone(), request));
+        let _ = fake.line.set(line);
         fake
+    }
+
+    /// Is gone from its address from now on.
+    pub fn hang_up(&self) {
+        self.line.get().expect("set when it was started").hang_up();
+    }
+
+    /// The most bytes of a body that are kept.
+    fn kept_body(&self) -> u64 {
+        match self.rigour {
+            Rigour::Patterned => 8 << 20,
+            Rigour::Strict => 64 << 20,
+        }
     }
 
     /// Makes a key known, or changes how it is treated from the next call on.
@@ -91,17 +146,23 @@ impl Fake {
     }
 
     fn treatment(&self, key: &str) -> Option<Behaviour> {
-        self.accounts.lock().unwrap().get(key).cloned()
+        let mut accounts = self.accounts.lock().unwrap();
+        match accounts.get(key).cloned() {
+            Some(Behaviour::Once(behaviour)) => {
+                accounts.insert(key.to_owned(), Behaviour::Normal);
+                Some(*behaviour)
+            }
+            found => found,
+        }
     }
 
     /// Every request that showed this key, oldest first.
     pub fn calls_with(&self, key: &str) -> Vec<Seen> {
-        let header = self.kind.key_header();
         self.seen
             .lock()
             .unwrap()
             .iter()
-            .filter(|call| call.header(header) == Some(key))
+            .filter(|call| self.kind.key_of(call) == Some(key))
             .cloned()
             .collect()
     }
@@ -112,8 +173,19 @@ impl Fake {
             .expect("the provider saw a call with this key")
     }
 
+    /// The words of every speech call with this key, oldest first.
+    pub fn said(&self, key: &str) -> Vec<String> {
+        let calls = self.calls_with(key);
+        calls.into_iter().filter_map(|call| call.said).collect()
+    }
+
     pub fn call_count(&self) -> usize {
         self.seen.lock().unwrap().len()
+    }
+
+    pub fn call_count_of(&self, method: &str) -> usize {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().filter(|call| call.method == method).count()
     }
 
     /// Waits until `holds` of the last call with `key`; the provider may notice an ending a moment later.
@@ -168,6 +240,13 @@ impl Call {
         self.note(|seen| seen.sent.push(SystemTime::now()));
     }
 
+    /// The request is not one that this provider documents.
+    fn violation(&self, what: impl std::fmt::Display) {
+        let seen = &self.fake.seen.lock().unwrap()[self.index];
+        self.fake
+            .complain(format!("{what} ({} {})", seen.method, seen.path));
+    }
+
     fn settle(&mut self, ending: Ending) {
         self.settled = true;
         self.note(|seen| seen.ending = ending);
@@ -199,7 +278,7 @@ async fn answer_call(fake: Arc<Fake>, request: Request<Body>) -> Result<Response
     for complaint in hygiene::complaints(fake.kind.key_header(), &seen.headers, &seen.query) {
         fake.complain(format!("{complaint} ({} {})", seen.method, seen.path));
     }
-    let key = seen.header(fake.kind.key_header()).map(str::to_owned);
+    let key = fake.kind.key_of(&seen).map(str::to_owned);
     let behaviour = key.as_deref().and_then(|key| fake.treatment(key));
     let mut call = fake.open(seen);
 
@@ -225,7 +304,11 @@ async fn answer_call(fake: Arc<Fake>, request: Request<Body>) -> Result<Response
     let Some(behaviour) = behaviour else {
         return Ok(answer::whole(call, refuse_key(fake.kind, &seen)));
     };
-    let reply = match reply(fake.kind, &seen) {
+    let reply = match fake.rigour {
+        Rigour::Patterned => reply(fake.kind, &seen),
+        Rigour::Strict => strict::reply(&call, &seen).await,
+    };
+    let reply = match reply {
         Ok(reply) => reply,
         Err(canned) => return Ok(answer::whole(call, canned)),
     };
@@ -237,6 +320,9 @@ fn refuse_key(kind: Kind, seen: &Seen) -> Canned {
         Kind::ElevenLabs => elevenlabs::refuse_key(),
         Kind::AzureApi | Kind::AzureTts | Kind::AzureStt => azure::refuse_key(kind),
         Kind::Gemini => gemini::refuse_key(seen),
+        Kind::OpenAi | Kind::Groq | Kind::OwnServer => strict::openai::refuse_key(),
+        Kind::Deepgram => strict::deepgram::refuse_key(),
+        Kind::Cartesia => strict::cartesia::refuse_key(),
     }
 }
 
@@ -247,5 +333,6 @@ fn reply(kind: Kind, seen: &Seen) -> Result<Reply, Canned> {
         Kind::AzureTts => azure::reply_tts(seen),
         Kind::AzureStt => azure::reply_stt(seen),
         Kind::Gemini => gemini::reply(seen),
+        other => unreachable!("{other:?} is strict or not at all"),
     }
 }

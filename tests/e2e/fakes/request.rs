@@ -8,9 +8,6 @@ use http::request::Parts;
 
 use super::{Call, Ending, Seen};
 
-/// Larger bodies are counted and hashed, not kept.
-const KEPT_BODY: usize = 8 << 20;
-
 pub fn seen(head: &Parts) -> Seen {
     let query = head.uri.query().unwrap_or("");
     Seen {
@@ -25,22 +22,24 @@ pub fn seen(head: &Parts) -> Seen {
         received: 0,
         sha256: None,
         body: Bytes::new(),
+        said: None,
         sent: Vec::new(),
         ending: Ending::Open,
     }
 }
 
-/// Reads the whole body into the call's record.
+/// Reads the whole body into the call's record. Larger ones than the fake keeps are counted and hashed only.
 pub async fn receive(call: &Call, body: Body) -> Result<(), axum::Error> {
     let mut hash = digest::Context::new(&digest::SHA256);
     let mut kept = BytesMut::new();
     let mut total = 0_u64;
+    let limit = call.fake.kept_body();
     let mut stream = body.into_data_stream();
     while let Some(piece) = stream.next().await {
         let piece = piece?;
         hash.update(&piece);
         total += piece.len() as u64;
-        if total <= KEPT_BODY as u64 {
+        if total <= limit {
             kept.extend_from_slice(&piece);
         }
         call.note(|seen| seen.received = total);
@@ -48,7 +47,7 @@ pub async fn receive(call: &Call, body: Body) -> Result<(), axum::Error> {
     let sha256 = hex(hash.finish().as_ref());
     call.note(|seen| {
         seen.sha256 = Some(sha256);
-        seen.body = if total <= KEPT_BODY as u64 {
+        seen.body = if total <= limit {
             kept.freeze()
         } else {
             Bytes::new()

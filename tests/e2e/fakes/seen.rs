@@ -20,6 +20,8 @@ pub struct Seen {
     pub sha256: Option<String>,
     /// The body, unless it is too large to keep.
     pub body: Bytes,
+    /// The words that the provider spoke, taken out of whatever carried them.
+    pub said: Option<String>,
     /// When each piece of the answer was handed to the socket.
     pub sent: Vec<SystemTime>,
     pub ending: Ending,

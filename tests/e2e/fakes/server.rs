@@ -1,7 +1,7 @@
 //! Sockets of the fakes: HTTP/1.1 and, over TLS, HTTP/2.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::Broken;
@@ -41,20 +42,22 @@ impl Socket {
         }
     }
 
-    /// Serves until the runtime ends.
-    pub fn serve<F, A>(self, answer: F)
+    /// Serves until the runtime ends, or the line is hung up.
+    pub fn serve<F, A>(self, answer: F) -> Line
     where
         F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Result<Response<Body>, Broken>> + Send + 'static,
     {
-        tokio::spawn(async move {
+        let line = Line::default();
+        let connections = line.clone();
+        let accepting = tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = self.listener.accept().await else {
                     continue;
                 };
                 let answer = answer.clone();
                 let acceptor = self.acceptor.clone();
-                tokio::spawn(async move {
+                let talking = tokio::spawn(async move {
                     let _ = stream.set_nodelay(true);
                     match acceptor {
                         None => converse(stream, answer).await,
@@ -66,8 +69,26 @@ impl Socket {
                         }
                     }
                 });
+                connections.keep(talking.abort_handle());
             }
         });
+        line.keep(accepting.abort_handle());
+        line
+    }
+}
+
+/// The listening socket and every connection that was taken from it.
+#[derive(Clone, Default)]
+pub struct Line(Arc<Mutex<Vec<AbortHandle>>>);
+
+impl Line {
+    fn keep(&self, task: AbortHandle) {
+        self.0.lock().unwrap().push(task);
+    }
+
+    /// Closes all of it; whoever dials from now on is refused.
+    pub fn hang_up(&self) {
+        self.0.lock().unwrap().drain(..).for_each(|task| task.abort());
     }
 }
 

@@ -7,7 +7,7 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 use super::command::{self, Ran};
-use super::config::secret;
+use super::config::{own_server, secret};
 use super::{Answer, World};
 use crate::fakes::Behaviour;
 
@@ -113,10 +113,10 @@ impl World {
     }
 
     pub async fn put_key(&self, user: &User, provider: &str, key: &str) -> Answer {
-        let settings = if provider == "azure" {
-            json!({"region": "eastus"})
-        } else {
-            json!({})
+        let settings = match provider {
+            "azure" => json!({"region": "eastus"}),
+            "openai-compatible" => json!({"base_url": own_server(&self.fakes.of(provider)[0].url)}),
+            _ => json!({}),
         };
         let body = json!({"api_key": key, "settings": settings});
         self.ask_admin(

@@ -39,7 +39,26 @@ pub fn base_config(fakes: &Fakes) -> Table {
         "providers.gemini.hosts.api",
         fakes.gemini.url.as_str(),
     );
+    for (id, fake) in &fakes.others {
+        match *id {
+            // Where it is depends on the credential, which may name only what the operator lists.
+            "openai-compatible" => {
+                let listed = toml::Value::Array(vec![own_server(&fake.url).into()]);
+                set(&mut config, "providers.openai-compatible.base_urls", listed);
+            }
+            id => set(
+                &mut config,
+                &format!("providers.{id}.hosts.api"),
+                fake.url.as_str(),
+            ),
+        }
+    }
     config
+}
+
+/// The base URL of an OpenAI-compatible server, as its users give it to an SDK.
+pub fn own_server(url: &str) -> String {
+    format!("{url}/v1")
 }
 
 /// Sets a key by its dotted path.

@@ -6,10 +6,13 @@ mod asks;
 pub mod calls;
 pub mod command;
 pub mod config;
+pub mod direct;
 pub mod node;
 pub mod planted;
 pub mod relay;
 pub mod sdk;
+pub mod sound;
+pub mod unified;
 pub mod world;
 
 pub use answer::Answer;

@@ -14,8 +14,13 @@ pub struct Script(pub &'static str);
 impl Script {
     /// What each of its calls gave, made with this base URL and key.
     pub async fn report(self, base_url: &str, key: &str, recording: &Path) -> Value {
+        self.report_of(base_url, key, recording, &[]).await
+    }
+
+    /// The same of a script that takes more arguments.
+    pub async fn report_of(self, base_url: &str, key: &str, recording: &Path, more: &[&str]) -> Value {
         let mut command = self.command();
-        command.args([base_url, key]).arg(recording);
+        command.args([base_url, key]).arg(recording).args(more);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -38,7 +43,7 @@ impl Script {
         let mut command = if self.0.ends_with(".py") {
             Command::new(installed(root.join(".venv/bin/python")))
         } else {
-            installed(folder.join("node_modules/@google/genai"));
+            installed(folder.join("node_modules/openai"));
             Command::new(installed(root.join(".venv/bin/node")))
         };
         command.arg(folder.join(self.0));

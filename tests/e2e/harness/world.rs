@@ -36,7 +36,8 @@ impl World {
 
     /// Starts after `change` has had its way with the configuration; it gets the run's folder too.
     pub async fn configured(database: Database, change: impl FnOnce(&mut Table, &Path)) -> Self {
-        Self::with_fakes(database, None, change).await
+        let fakes = Fakes::start(None).await;
+        Self::with_fakes(database, fakes, change).await
     }
 
     /// The same with providers that speak TLS; the gateway trusts their authority.
@@ -46,25 +47,20 @@ impl World {
         change: impl FnOnce(&mut Table, &Path),
     ) -> Self {
         let identity = authority.identity();
-        Self::with_fakes(database, Some(&identity), |config, folder| {
+        let fakes = Fakes::start(Some(&identity)).await;
+        Self::with_fakes(database, fakes, |config, folder| {
             set(config, "gateway.ca_file", path_value(&authority.write(folder)));
             change(config, folder);
         })
         .await
     }
 
-    async fn with_fakes(
-        kind: Database,
-        identity: Option<&tls::Identity>,
-        change: impl FnOnce(&mut Table, &Path),
-    ) -> Self {
-        // Every test is a process of its own to rustls; only the first call installs anything.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    /// The same between fakes of the caller's choice.
+    pub async fn with_fakes(kind: Database, fakes: Fakes, change: impl FnOnce(&mut Table, &Path)) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("voxgate-run-")
             .tempdir()
             .expect("a folder for the run");
-        let fakes = Fakes::start(identity).await;
         let planted = Planted::default();
         let database = match kind {
             Database::Sqlite => None,
@@ -79,6 +75,7 @@ impl World {
             set(&mut config, "database.max_connections", 4);
         }
         change(&mut config, folder.path());
+        install_cryptography();
         let http = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -192,6 +189,11 @@ impl World {
         );
         self.planted.found()
     }
+}
+
+/// Only the first call in the process installs anything.
+fn install_cryptography() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 impl Drop for World {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use policies::vocabulary::{Actor, AuditAction, AuditEvent, Operation, Owner};
+use policies::rules::payers;
+use policies::vocabulary::{Actor, AuditAction, AuditEvent, Caller, Operation, Owner, Selection};
 
 use crate::cache::CacheKey;
 use crate::error::{During, VaultError};
-use crate::selection::Selection;
 use crate::store::db::within;
 use crate::store::selections;
 use crate::vault::{SelectionKey, Vault};
@@ -36,6 +36,36 @@ impl Vault {
             .boxed()
         };
         self.0.selections.get_or_load(&key, load).await
+    }
+
+    /// From memory only: the first that the caller's user or teams have. `None`: not all of it is in memory.
+    pub fn cached_selection_for(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+    ) -> Option<Option<Arc<Selection>>> {
+        for owner in payers(caller) {
+            let known = self.cached_selection(&owner, operation)?;
+            if known.is_some() {
+                return Some(known);
+            }
+        }
+        Some(None)
+    }
+
+    /// The first that the caller's user or teams have, in the order in which their credentials pay.
+    pub async fn selection_for(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+    ) -> Result<Option<Arc<Selection>>, VaultError> {
+        for owner in payers(caller) {
+            let found = self.selection(&owner, operation).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// True when there was none.

@@ -5,7 +5,7 @@ use policies::vocabulary::{Operation, Owner};
 use sqlx::types::Json;
 
 use super::db::{Link, on};
-use crate::selection::Selection;
+use policies::vocabulary::Selection;
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct SelectionRow {

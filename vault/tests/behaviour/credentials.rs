@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use policies::vocabulary::{AuditAction, Code, CredentialStatus, Owner, TeamId};
-use vault::{NewCredential, SystemKey, VaultError};
+use policies::descriptor::{Providers, Settings};
+use policies::vocabulary::{AuditAction, Code, CredentialStatus, Owner, ProviderId, TeamId};
+use vault::{NewCredential, SystemKey, Vault, VaultError};
 
 use crate::harness::*;
 use crate::on_both;
@@ -18,6 +20,7 @@ on_both!(
     a_late_refusal_of_the_old_key_does_not_touch_the_new_one,
     a_refusal_in_live_traffic_is_noted_once_and_healed,
     a_key_stored_for_other_hosts_says_so,
+    a_key_for_a_url_that_is_no_longer_listed_says_so,
     a_system_key_is_the_last_resort_and_remembers_its_status,
     nothing_stored_shows_the_key,
     changes_of_one_credential_at_once_wait_for_each_other,
@@ -308,6 +311,51 @@ async fn a_key_stored_for_other_hosts_says_so(house: House) {
     let findings = vault.check().await.unwrap();
     assert_eq!(findings.len(), 1);
     assert!(findings[0].what.contains("hosts"), "{}", findings[0].what);
+}
+
+async fn a_key_for_a_url_that_is_no_longer_listed_says_so(house: House) {
+    const URL: &str = "http://10.0.0.5:8000/v1";
+    let listing = |urls: &[&str]| {
+        let text = include_str!("../../../config/providers/gemini.toml");
+        let text = text.replacen("id = \"gemini\"", "id = \"own\"", 1).replacen(
+            "https://generativelanguage.googleapis.com",
+            "{base_url}",
+            1,
+        );
+        let setting = "\n[[settings]]\nname = \"base_url\"\ntitle = \"Base URL\"\nshape = \"operator_url\"\n";
+        let urls: Vec<_> = urls.iter().map(|url| (*url).to_owned()).collect();
+        let own = Providers::default().with_file("own.toml", &(text + setting));
+        Arc::new(own.unwrap().with_base_urls("own", &urls).unwrap())
+    };
+    let (ann, own) = (user("ann"), ProviderId::new("own"));
+    let listed = listing(&[URL]);
+    let known = listed.get("own").unwrap();
+    let settings = Settings::from([("base_url".to_owned(), URL.to_owned())]);
+    let new = NewCredential {
+        provider: own.clone(),
+        hosts: known.hosts(&settings).unwrap(),
+        settings,
+        ..credential(&ann, KEY)
+    };
+    let vault = Vault::open(house.settings(), listed.clone(), Vec::new())
+        .await
+        .unwrap();
+    vault.put_credential(&actor("ann"), new).await.unwrap();
+    let opened = vault.credential(&ann, &own).await.unwrap().unwrap();
+    assert!(!opened.bound_elsewhere);
+    assert!(vault.check().await.unwrap().is_empty());
+    vault.close().await;
+
+    for urls in [&[][..], &["http://10.0.0.6:8000/v1"]] {
+        let vault = Vault::open(house.settings(), listing(urls), Vec::new())
+            .await
+            .unwrap();
+        let opened = vault.credential(&ann, &own).await.unwrap().unwrap();
+        assert!(opened.bound_elsewhere, "{urls:?}");
+        let findings = vault.check().await.unwrap();
+        assert!(findings[0].what.contains("hosts"), "{}", findings[0].what);
+        vault.close().await;
+    }
 }
 
 async fn a_system_key_is_the_last_resort_and_remembers_its_status(house: House) {

@@ -1,11 +1,11 @@
-use policies::vocabulary::Operation;
-use vault::{Choice, Selection};
+use policies::vocabulary::{Caller, Choice, Operation, Owner, Selection, TeamId, UserId};
 
 use crate::harness::*;
 use crate::on_both;
 
 on_both!(
     a_choice_is_kept_changed_and_forgotten,
+    a_caller_s_own_choice_comes_before_its_teams,
     a_choice_that_cannot_be_audited_is_not_made
 );
 
@@ -74,6 +74,38 @@ async fn a_choice_is_kept_changed_and_forgotten(house: House) {
             ("selection.update", 1)
         ]
     );
+}
+
+async fn a_caller_s_own_choice_comes_before_its_teams(house: House) {
+    let vault = house.open().await;
+    let (ann, by) = (user("ann"), actor("ann"));
+    let team = |name: &str| Owner::Team(TeamId::new(name));
+    let caller = Caller {
+        user: UserId::new("ann"),
+        teams: vec![TeamId::new("red"), TeamId::new("blue")],
+        admin_of: Vec::new(),
+        roles: Vec::new(),
+        scopes: None,
+        token_id: None,
+        expires_at: None,
+    };
+    let operation = Operation::Tts;
+    let chosen = async || {
+        let found = vault.selection_for(&caller, operation).await.unwrap();
+        let cached = vault.cached_selection_for(&caller, operation);
+        assert_eq!(cached, Some(found.clone()), "what was looked up is in memory");
+        found.and_then(|selection| selection.voice.clone())
+    };
+    assert_eq!(vault.cached_selection_for(&caller, operation), None);
+    assert_eq!(chosen().await, None);
+    for (owner, voice) in [(team("blue"), "blue"), (team("red"), "red"), (ann, "own")] {
+        vault
+            .put_selection(&by, &owner, operation, &selection(voice))
+            .await
+            .unwrap();
+        assert_eq!(vault.cached_selection_for(&caller, operation), None, "{voice}");
+        assert_eq!(chosen().await.as_deref(), Some(voice));
+    }
 }
 
 async fn a_choice_that_cannot_be_audited_is_not_made(house: House) {

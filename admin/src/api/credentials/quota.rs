@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use catalogue::deadline;
 use policies::descriptor::Provider;
 use policies::rewrite::{self, Question, Quota};
 use policies::rules;
@@ -16,7 +17,6 @@ use vault::Credential;
 
 use super::none_stored;
 use crate::Admin;
-use crate::ask::deadline;
 use crate::caller::Proven;
 use crate::effective;
 use crate::params::Params;
@@ -63,7 +63,8 @@ async fn ask(admin: &Admin, provider: &Provider, credential: &Credential) -> Res
         return Ok(unknown(None));
     };
     let answer = admin
-        .asker
+        .catalogue
+        .asker()
         .ask(call, deadline())
         .await
         .map_err(|silence| silent(provider, silence))?;

@@ -76,7 +76,8 @@ pub async fn handle(
 fn needed(setting: &Setting) -> Needed {
     let (values, closed) = match &setting.shape {
         Shape::OneOf(words) => (words.clone(), true),
-        _ => (setting.known.clone(), false),
+        Shape::OperatorUrl { urls, .. } => (urls.iter().map(ToString::to_string).collect(), true),
+        Shape::Label { .. } => (setting.known.clone(), false),
     };
     Needed {
         name: setting.name.clone(),
@@ -132,6 +133,36 @@ mod tests {
             "{azure}"
         );
         assert_eq!(one(&listing, "elevenlabs")["credential"]["masked_key"], "…wxyz");
+    }
+
+    #[tokio::test]
+    async fn a_setting_that_is_a_url_shows_those_that_the_operator_lists() {
+        const URL: &str = "http://10.0.0.5:8000/v1";
+        let text = include_str!("../../../../config/providers/gemini.toml")
+            .replacen("id = \"gemini\"", "id = \"own\"", 1)
+            .replacen("https://generativelanguage.googleapis.com", "{base_url}", 1)
+            + "\n[[settings]]\nname = \"base_url\"\ntitle = \"Base URL\"\nrequired = true\nshape = \"operator_url\"\n";
+        let house = House::over(|providers| {
+            let own = providers.with_file("own.toml", &text).expect("a descriptor");
+            own.with_base_urls("own", &[URL.to_owned()]).expect("a URL")
+        })
+        .await;
+        let token = house.token("ann").await;
+        let listing = house.call("GET /api/v1/providers", &token, "").await.ok();
+        let setting = &one(&listing, "own")["settings"][0];
+        assert_eq!(
+            (&setting["values"], &setting["closed"]),
+            (&json!([URL]), &json!(true))
+        );
+        let body = json!({"api_key": "k", "settings": {"base_url": "http://10.0.0.6:8000/v1"}}).to_string();
+        let problem = house.call("PUT /api/v1/credentials/own", &token, &body).await;
+        let problem = problem.is(422, "invalid_settings");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(URL)),
+            "{problem}"
+        );
     }
 
     #[tokio::test]

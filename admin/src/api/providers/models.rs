@@ -11,7 +11,7 @@ use crate::api::{Listing, selections};
 use crate::caller::Proven;
 use crate::params::Params;
 use crate::problem::Problem;
-use crate::{effective, lists};
+use crate::{effective, trouble};
 
 pub async fn handle(
     State(admin): State<Arc<Admin>>,
@@ -23,7 +23,8 @@ pub async fn handle(
     let operation = params.word("operation", selections::parse)?;
     params.finish()?;
     let credential = effective::credential(&admin, &proven.caller, provider).await?;
-    let models = lists::models(&admin, &proven.actor, provider, &credential).await?;
+    let models = admin.catalogue.models(&proven.actor, provider, &credential).await;
+    let models = models.map_err(|unlisted| trouble::unlisted(provider, unlisted))?;
     let wanted = |model: &&Model| operation.is_none_or(|operation| model.operations.contains(&operation));
     Ok(Json(Listing::whole(
         models.iter().filter(wanted).cloned().collect(),

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use catalogue::Search;
 use policies::descriptor::Voice;
 
 use crate::Admin;
 use crate::api::Listing;
 use crate::caller::Proven;
-use crate::effective;
-use crate::lists::{self, Search};
 use crate::params::Params;
 use crate::problem::Problem;
+use crate::{effective, trouble};
 
 /// No provider's cursor or name of a voice is longer.
 const TEXT_MAX: usize = 512;
@@ -33,7 +33,11 @@ pub async fn handle(
     };
     params.finish()?;
     let credential = effective::credential(&admin, &proven.caller, provider).await?;
-    let page = lists::voices(&admin, &proven.actor, provider, &credential, search).await?;
+    let page = admin
+        .catalogue
+        .voices(&proven.actor, provider, &credential, search)
+        .await
+        .map_err(|unlisted| trouble::unlisted(provider, unlisted))?;
     Ok(Json(Listing::page(page)))
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use policies::vocabulary::Operation;
+use policies::vocabulary::Selection;
 use serde::Serialize;
-use vault::Selection;
 
 use crate::Admin;
 use crate::api::Listing;

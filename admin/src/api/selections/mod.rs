@@ -1,5 +1,6 @@
 //! What a user or team speaks and transcribes with: provider, model, voice, and what to fall back on.
 
+mod check;
 pub mod delete;
 pub mod list;
 pub mod put;

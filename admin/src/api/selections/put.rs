@@ -1,6 +1,6 @@
 //! `PUT /selections/{operation}`: the next request speaks or transcribes with this.
 //!
-//! Providers are checked here; models and voices are the provider's to know, so only their length is.
+//! What it names has to be there, as far as anyone can say before the first call.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use policies::descriptor::Providers;
 use policies::vocabulary::Operation;
+use policies::vocabulary::{Choice, Selection};
 use serde::Deserialize;
-use vault::{Choice, Selection};
 
+use super::check::check;
 use super::operation;
 use crate::Admin;
 use crate::caller::Proven;
@@ -52,6 +53,7 @@ pub async fn handle(
     let owner = proven.changes(&mut params)?;
     params.finish()?;
     let selection = selection(&admin.providers, operation, put)?;
+    check(&admin, &proven, &owner, operation, &selection).await?;
     let created = admin
         .vault
         .put_selection(&proven.actor, &owner, operation, &selection)
@@ -146,6 +148,10 @@ fn choice(
     }
     let model = name(given.model, format!("{within}model"))?;
     let voice = name(given.voice, format!("{within}voice"))?;
+    if voice.is_some() && operation == Operation::Stt {
+        let detail = "nothing is spoken for stt, so there is no voice to choose";
+        return Err(Problem::invalid(format!("{within}voice"), detail));
+    }
     Ok(Choice {
         provider: provider.id.clone(),
         model,
@@ -158,6 +164,8 @@ fn name(given: Option<String>, field: String) -> Result<Option<String>, Problem>
         !text.trim().is_empty() && text.len() <= NAME_MAX && !text.chars().any(char::is_control)
     };
     match given {
+        // As good as leaving it out.
+        Some(text) if text == "default" => Ok(None),
         Some(text) if !fits(&text) => {
             let detail = format!("`{field}` is 1 to {NAME_MAX} bytes of printable text, or null");
             Err(Problem::invalid(field, detail))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use vault::Selection;
+use policies::vocabulary::Selection;
 
 use super::{none_selected, operation};
 use crate::Admin;

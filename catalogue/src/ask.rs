@@ -31,6 +31,7 @@ pub struct Asker {
 }
 
 /// What a provider said, whatever it said.
+#[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -38,7 +39,7 @@ pub struct Answer {
 }
 
 /// Why a provider said nothing that can be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Silence {
     #[error("the provider did not answer in time")]
     Timeout,
