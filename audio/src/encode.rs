@@ -24,16 +24,6 @@ const RATES: std::ops::RangeInclusive<u32> = 8_000..=192_000;
 /// Samples that go through the stages at once: what is held per encoder stays this small, however much is pushed.
 const BLOCK: usize = 1024;
 
-/// Which formats are made here.
-pub fn can_encode(format: AudioFormat) -> bool {
-    match format {
-        AudioFormat::Mp3 | AudioFormat::Opus | AudioFormat::Flac | AudioFormat::Wav | AudioFormat::Pcm => {
-            true
-        }
-        AudioFormat::Aac => false,
-    }
-}
-
 pub struct Encoder {
     rate: u32,
     /// How many samples were announced.

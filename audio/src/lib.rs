@@ -11,7 +11,7 @@ mod walk;
 mod wav;
 
 pub use container::{Container, ENOUGH, recognise};
-pub use encode::{Encoder, can_encode};
+pub use encode::Encoder;
 pub use excerpt::Excerpt;
 pub use wav::WavReader;
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use http::header::HeaderName;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str};
 
 /// Headers that may hold a token besides `authorization`, in the order in which they count.
 pub(crate) const HEADERS: [HeaderName; 5] = [
@@ -36,6 +36,13 @@ const OTHER_QUERY: [&str; 5] = [
     "api_key",
     "oauth_token",
 ];
+
+/// What is escaped in a query value or a path segment of ours: all but what means nothing in a URL.
+pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What a subprotocol entry begins with when it carries a token.
 pub(crate) const SUBPROTOCOL: &str = "voxgate";

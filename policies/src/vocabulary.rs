@@ -277,6 +277,15 @@ impl Task {
 }
 
 impl AudioFormat {
+    /// Those that are made here out of samples; what is left, only a provider can give.
+    pub const MADE_HERE: [AudioFormat; 5] = [
+        AudioFormat::Mp3,
+        AudioFormat::Opus,
+        AudioFormat::Flac,
+        AudioFormat::Wav,
+        AudioFormat::Pcm,
+    ];
+
     pub fn content_type(self) -> &'static str {
         match self {
             AudioFormat::Mp3 => "audio/mpeg",

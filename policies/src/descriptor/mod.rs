@@ -21,7 +21,7 @@ mod unified;
 pub use errors::{DescriptorError, DescriptorErrors};
 pub use origin::{Hosts, Origin, OriginError};
 pub use pattern::PathPattern;
-pub use pointer::{Glob, Pointer, Step};
+pub use pointer::{Glob, Pointer, Step, is_one_of};
 pub use provider::*;
 pub use registry::{Providers, check_file};
 pub use settings::{Setting, Settings, SettingsError, Shape, Template};

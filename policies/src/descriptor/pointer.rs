@@ -50,6 +50,11 @@ impl Glob {
     }
 }
 
+/// Whether one of the names is this one.
+pub fn is_one_of(globs: &[Glob], name: &str) -> bool {
+    globs.iter().any(|glob| glob.matches(name))
+}
+
 /// Names are short: comparing in place beats preparing a search.
 fn position(text: &str, part: &str) -> Option<usize> {
     if part.is_empty() {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use minijinja::value::{Object, ObjectRepr};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
+
+use crate::places;
 
 /// Where a hole stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +61,6 @@ impl Object for AudioHole {
 pub fn audio_hole() -> Value {
     Value::from_object(AudioHole)
 }
-
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 impl Place {
     const ALL: [Place; 4] = [Place::Json, Place::Xml, Place::Url, Place::Plain];
@@ -209,7 +205,7 @@ fn write_text(out: &mut Output<'_>, place: Place, value: &Value) -> Result<(), E
     };
     match place {
         Place::Xml => write_xml(out, text)?,
-        Place::Url => write!(out, "{}", utf8_percent_encode(text, SEGMENT))?,
+        Place::Url => write!(out, "{}", utf8_percent_encode(text, places::ESCAPED))?,
         Place::Plain | Place::Json => out.write_str(text)?,
     }
     Ok(())

@@ -4,11 +4,12 @@
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::RewriteError;
 use super::head::{path_and_query, place_key};
 use crate::descriptor::{Call, Hosts, Provider};
+use crate::places;
 
 /// A call to a provider, complete but for the sending. The key stands in `headers` (marked sensitive), or
 /// in `url` where the provider takes it there.
@@ -33,13 +34,6 @@ pub enum Question<'a> {
     },
     Quota,
 }
-
-/// What a query value may hold unescaped.
-const VALUE: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// The call that answers a question; `None`: this provider has no such call.
 pub fn ask(
@@ -88,7 +82,7 @@ fn made<'a>(
         .map(|(name, value)| (name.as_str(), value.as_str()));
     let query = own
         .chain(extra)
-        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, VALUE)));
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, places::ESCAPED)));
     let query = query.collect::<Vec<_>>().join("&");
     let path = path_and_query(&provider.key, origin, &call.path, Some(&query), key);
     let mut headers = HeaderMap::new();

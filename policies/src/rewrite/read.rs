@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::descriptor::{Model, ModelSource, Pointer, Provider, Voice, VoiceSource};
+use crate::descriptor::{Model, ModelSource, Pointer, Provider, Voice, VoiceSource, is_one_of};
 use crate::vocabulary::Operation;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -96,7 +96,7 @@ fn model(source: &ModelSource, item: &Value) -> Option<Model> {
             .as_ref()
             .and_then(|flag| flag.first(item))
             .and_then(Value::as_bool);
-        flagged.unwrap_or(false) || test.names.iter().any(|name| name.matches(&id))
+        flagged.unwrap_or(false) || is_one_of(&test.names, &id)
     };
     let operations = source
         .operations

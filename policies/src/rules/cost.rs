@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use crate::descriptor::{Price, Provider};
+use crate::descriptor::{Price, Provider, is_one_of};
 use crate::meter::Reading;
 use crate::vocabulary::Operation;
 
@@ -11,7 +11,7 @@ pub fn estimate(provider: &Provider, operation: Operation, reading: &Reading, on
     let model = reading.model.as_deref()?;
     let price = provider.prices.iter().find(|price| {
         price.operation == operation
-            && price.models.iter().any(|glob| glob.matches(model))
+            && is_one_of(&price.models, model)
             && price.from.is_none_or(|from| from <= on)
             && price.until.is_none_or(|until| on <= until)
     })?;

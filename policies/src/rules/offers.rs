@@ -1,6 +1,6 @@
 //! Whether a provider offers a model or a voice, as far as its descriptor alone can say.
 
-use crate::descriptor::Provider;
+use crate::descriptor::{Provider, is_one_of};
 use crate::vocabulary::{Operation, Task};
 
 /// `None`: only the provider itself can say.
@@ -14,7 +14,7 @@ pub fn offers_model(provider: &Provider, operation: Operation, id: &str) -> Opti
     }
     let test = models.operations.iter().find(|(of, _)| *of == operation);
     match test.map(|(_, test)| test) {
-        Some(test) if test.names.iter().any(|name| name.matches(id)) => Some(true),
+        Some(test) if is_one_of(&test.names, id) => Some(true),
         // A flag of the live list may make any name one of the operation.
         Some(test) if !test.names.is_empty() && test.flag.is_none() => Some(false),
         _ if models.call.is_none() && !models.fixed.is_empty() => Some(false),

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Uri};
 
 use super::path;
 use super::tokens::presented_tokens;
-use crate::descriptor::{Endpoint, EndpointMethod, Provider, Providers};
+use crate::descriptor::{Endpoint, EndpointMethod, Provider, Providers, is_one_of};
 use crate::places;
 use crate::vocabulary::{Code, Dialect, Mode, PresentedToken, Refusal};
 
@@ -154,7 +154,7 @@ fn matching_prefix<'e>(
             if name == "model"
                 && let Some(names) = provider.model_names(endpoint.operation)
             {
-                model_allowed = names.iter().any(|glob| glob.matches(value));
+                model_allowed = is_one_of(names, value);
             }
         });
         if matches && model_allowed {

@@ -30,6 +30,8 @@ pub use transcription::{AudioEncoding, TranscriptionPlan};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
+use crate::vocabulary::{Code, Refusal};
+
 /// The head of a call to a provider, as a native caller would have written it, without any credential.
 #[derive(Clone, Debug)]
 pub struct TranslatedHead {
@@ -46,4 +48,9 @@ pub struct TranslatedHead {
 pub struct TranslatedCall {
     pub head: TranslatedHead,
     pub body: Bytes,
+}
+
+/// The refusal of what a provider cannot be asked.
+fn cannot(field: &'static str, message: String) -> Refusal {
+    Refusal::new(Code::InvalidRequest, message).at(field)
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use minijinja::{Value, context};
 
-use super::{Candidate, SpeechRequest, TranslatedCall, call, split};
+use super::{Candidate, SpeechRequest, TranslatedCall, call, cannot, split};
 use crate::descriptor::{SpeechBody, SpeechSource, Voice, is_one_of};
 use crate::rewrite::RewriteError;
 use crate::vocabulary::{AudioFormat, Code, Refusal};
@@ -28,15 +28,6 @@ pub struct SpeechPlan {
     asked: String,
     pub spoken_as: SpokenAs,
 }
-
-/// What can be made here out of samples.
-const MADE_HERE: [AudioFormat; 5] = [
-    AudioFormat::Mp3,
-    AudioFormat::Opus,
-    AudioFormat::Flac,
-    AudioFormat::Wav,
-    AudioFormat::Pcm,
-];
 
 impl SpeechPlan {
     /// A refusal names the field, the provider, and what it can do.
@@ -132,10 +123,6 @@ fn source(candidate: &Candidate) -> Result<&SpeechSource, Refusal> {
     })
 }
 
-fn cannot(field: &'static str, message: String) -> Refusal {
-    Refusal::new(Code::InvalidRequest, message).at(field)
-}
-
 fn check_speed(candidate: &Candidate, source: &SpeechSource, request: &SpeechRequest) -> Result<(), Refusal> {
     let name = &candidate.provider.name;
     match (request.speed, source.speed) {
@@ -208,7 +195,7 @@ fn given_as(
     if let Some(samples) = source
         .samples
         .as_ref()
-        .filter(|_| MADE_HERE.contains(&request.format))
+        .filter(|_| AudioFormat::MADE_HERE.contains(&request.format))
     {
         let spoken_as = samples.rate.map_or(SpokenAs::Wav, |rate| SpokenAs::Pcm { rate });
         return Ok((samples.asked.clone(), spoken_as));
@@ -223,7 +210,8 @@ fn given_as(
         return Err(cannot("input", message));
     }
     let can = AudioFormat::ALL.iter().filter(|format| {
-        source.formats.contains_key(format) || (source.samples.is_some() && MADE_HERE.contains(format))
+        source.formats.contains_key(format)
+            || (source.samples.is_some() && AudioFormat::MADE_HERE.contains(format))
     });
     let can: Vec<_> = can.map(|format| format.as_str()).collect();
     let message = format!(

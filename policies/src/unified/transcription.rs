@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use minijinja::{Value, context};
 
-use super::{AudioFile, Candidate, TranscriptionRequest, TranslatedHead, call};
+use super::{AudioFile, Candidate, TranscriptionRequest, TranslatedHead, call, cannot};
 use crate::descriptor::{AUDIO, TranscriptionBody, TranscriptionSource, audio_hole, is_one_of};
 use crate::rewrite::RewriteError;
 use crate::vocabulary::{Code, Refusal, Task, TranscriptFormat};
@@ -296,8 +296,4 @@ fn is_timed(request: &TranscriptionRequest) -> bool {
 
 fn wants_speakers(request: &TranscriptionRequest) -> bool {
     request.format == TranscriptFormat::DiarizedJson
-}
-
-fn cannot(field: &'static str, message: String) -> Refusal {
-    Refusal::new(Code::InvalidRequest, message).at(field)
 }

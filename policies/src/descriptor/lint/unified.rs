@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::descriptor::errors::Findings;
+use crate::descriptor::is_one_of;
 use crate::descriptor::provider::*;
 use crate::descriptor::unified::*;
 use crate::rules::{Inbound, translated};

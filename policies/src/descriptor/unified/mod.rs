@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 
-use super::pointer::{Glob, Pointer};
+use super::pointer::{Glob, Pointer, is_one_of};
 use super::provider::Provider;
 use super::text::Text;
 use crate::vocabulary::{AudioFormat, Task};
@@ -191,9 +191,4 @@ impl Provider {
             && models.is_some_and(|models| is_one_of(models, model))
             && of_operation.is_none_or(|names| is_one_of(names, model))
     }
-}
-
-/// Whether one of the names is this model's.
-pub fn is_one_of(globs: &[Glob], model: &str) -> bool {
-    globs.iter().any(|glob| glob.matches(model))
 }
