@@ -239,6 +239,12 @@ impl<'c> Attempt<'c> {
             request_id: self.call.id,
             model: reading.model,
             provider_request_id: reading.provider_request_id,
+            messages_in: None,
+            messages_out: None,
+            audio_seconds_in: None,
+            audio_seconds_out: None,
+            close_code: None,
+            closed_by: None,
         }
     }
 }

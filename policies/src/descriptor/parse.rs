@@ -216,6 +216,7 @@ fn endpoint(
         upstream_prefix: file.upstream_prefix,
         operation: file.operation,
         meter,
+        socket: Arc::default(),
     })
 }
 

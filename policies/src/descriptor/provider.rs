@@ -14,6 +14,7 @@ use super::pointer::{Glob, Pointer};
 use super::settings::{Setting, Template};
 use super::text::Texts;
 use super::unified::{SpeechSource, TranscriptionSource};
+use crate::socket::setup::SetupPlan;
 use crate::vocabulary::{Dialect, Operation, ProviderId, Verdict};
 
 /// Everything known about one provider, parsed and checked.
@@ -101,6 +102,19 @@ pub struct Endpoint {
     pub upstream_prefix: String,
     pub operation: Operation,
     pub meter: Arc<MeterPlan>,
+    /// How its messages are read, where it is a WebSocket.
+    pub socket: Arc<SocketPlan>,
+}
+
+/// What is looked for in a WebSocket's messages. The default: nothing, and they pass unread.
+#[derive(Clone, Debug, Default)]
+pub struct SocketPlan {
+    /// Members of JSON text messages in which a credential may travel; they never go upstream.
+    pub token_fields: Vec<String>,
+    /// Whether a caller may show its token in the first message alone.
+    pub token_in_first_message: bool,
+    /// The first message says which model the session is for.
+    pub setup: Option<SetupPlan>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,4 +25,4 @@ pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
 pub use unified::{Asked, UnifiedInbound, recognise_unified, said_by, translated, worth_another};
-pub use verdict::{code_of, explain, judge, stops_everything};
+pub use verdict::{Judged, code_of, explain, judge, judge_close, stops_everything};

@@ -26,6 +26,18 @@ fn by_status(status: u16) -> Verdict {
     }
 }
 
+/// A verdict and what it means for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    pub verdict: Verdict,
+    pub says: String,
+}
+
+/// What a WebSocket's closing says about the key: the code and the reason's words together. `None`: nothing.
+pub fn judge_close(_provider: &Provider, _code: u16, _reason: &str) -> Option<Judged> {
+    todo!()
+}
+
 pub fn code_of(verdict: Verdict) -> Option<Code> {
     match verdict {
         Verdict::Invalid => Some(Code::CredentialInvalid),

@@ -84,6 +84,12 @@ impl TryFrom<Row> for UsageEvent {
             attempt: row.attempt.try_into().map_err(|_| corrupt("attempt"))?,
             request_id: row.request_id,
             provider_request_id: row.provider_request_id,
+            messages_in: None,
+            messages_out: None,
+            audio_seconds_in: None,
+            audio_seconds_out: None,
+            close_code: None,
+            closed_by: None,
         })
     }
 }

@@ -251,6 +251,12 @@ pub fn usage(name: &str, at: DateTime<Utc>) -> UsageEvent {
         attempt: 1,
         request_id: Uuid::now_v7(),
         provider_request_id: None,
+        messages_in: None,
+        messages_out: None,
+        audio_seconds_in: None,
+        audio_seconds_out: None,
+        close_code: None,
+        closed_by: None,
     }
 }
 

@@ -1,0 +1,10 @@
+//! WebSockets, read while they pass: where frames begin and end, what in them must not pass, which model a
+//! session is for, what it consumes, and what a provider says in them about the key.
+//!
+//! Nothing here holds more of a message than a few bytes, but for the first one where a session is decided by it.
+
+pub mod setup;
+
+mod meter;
+
+pub use meter::{Heard, Side, SocketMeter, SocketReading};
