@@ -1,7 +1,7 @@
 //! The inside of a JSON string, escape by escape: its text, and how many Unicode characters it has.
 
 #[derive(Debug, Default)]
-pub(super) struct StringReader {
+pub(crate) struct StringReader {
     pub escaped: bool,
     /// Hexadecimal digits still to come, and what they make so far.
     digits: u8,
@@ -12,7 +12,7 @@ pub(super) struct StringReader {
     pub characters: u64,
 }
 
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Byte(u8),
     Char(char),
 }

@@ -11,6 +11,7 @@ mod readers;
 mod sse;
 mod ssml;
 
+pub(crate) use json_string::{Piece, StringReader};
 pub(crate) use ssml::is_wide;
 
 use std::sync::Arc;

@@ -24,5 +24,6 @@ pub(crate) use retry::duration;
 pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
+pub(crate) use tokens::without_scheme;
 pub use unified::{Asked, UnifiedInbound, recognise_unified, said_by, translated, worth_another};
 pub use verdict::{Judged, code_of, explain, judge, judge_close, stops_everything};

@@ -3,8 +3,14 @@
 //!
 //! Nothing here holds more of a message than a few bytes, but for the first one where a session is decided by it.
 
+pub mod frames;
 pub mod setup;
 
+mod first;
 mod meter;
+mod passage;
+mod scrub;
 
+pub use first::{First, FirstMessage};
 pub use meter::{Heard, Side, SocketMeter, SocketReading};
+pub use passage::{Ear, Passage};
