@@ -123,6 +123,13 @@ pub enum EndpointMethod {
     WebSocket,
 }
 
+impl SocketPlan {
+    /// Whether anything is looked for in its messages.
+    pub fn is_read(&self) -> bool {
+        !self.token_fields.is_empty() || self.setup.is_some()
+    }
+}
+
 /// What can be read from a call while it passes. Empty lists: nothing, and passing chunks cost an addition.
 #[derive(Clone, Debug, Default)]
 pub struct MeterPlan {

@@ -101,6 +101,11 @@ impl FrameReader {
         self.inside.is_none() && self.have == 0
     }
 
+    /// Whether they end inside a frame's payload, and else how much there is of the next one's head.
+    pub fn head_so_far(&self) -> Option<usize> {
+        self.inside.is_none().then_some(self.have)
+    }
+
     /// Reads on, and returns how many bytes that took.
     pub fn next(&mut self, bytes: &[u8]) -> (usize, Next) {
         match self.inside {

@@ -13,4 +13,4 @@ mod scrub;
 
 pub use first::{First, FirstMessage};
 pub use meter::{Heard, Side, SocketMeter, SocketReading};
-pub use passage::{Ear, Passage};
+pub use passage::{Ear, Passage, Refusal};

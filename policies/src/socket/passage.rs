@@ -25,6 +25,17 @@ pub trait Ear {
     fn closing(&mut self, payload: &mut [u8]);
 }
 
+/// Why nothing more may pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What to close the connection with.
+    pub closing: Closing,
+    /// This much of the buffer comes before it, and may pass.
+    pub passing: usize,
+    /// Whether that ends between two frames, so that one of ours may follow.
+    pub between_frames: bool,
+}
+
 /// A piece of payload that has not passed yet: where in the buffer it is, and how it was masked.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -41,6 +52,8 @@ struct Span {
 pub struct Passage {
     frames: FrameReader,
     frame: Option<Frame>,
+    /// Where the frame begins, if that has not passed yet.
+    frame_begins: Option<usize>,
     /// A message is under way, and it is binary.
     message: Option<bool>,
     /// How much of the message's payload there has been.
@@ -77,6 +90,7 @@ impl Passage {
         Self {
             frames: FrameReader::default(),
             frame: None,
+            frame_begins: None,
             message: None,
             message_at: 0,
             scrubber: (!token_fields.is_empty()).then(|| Scrubber::new(token_fields)),
@@ -87,30 +101,44 @@ impl Passage {
         }
     }
 
-    /// Whether what has passed ends between two frames, so that one of ours may follow.
+    /// Whether what has passed ends between two frames, so that one of ours may follow. Half a head does not pass.
     pub fn is_between_frames(&self) -> bool {
-        self.frames.is_between_frames() && self.seen == 0
+        self.frames.head_so_far() == Some(self.seen)
     }
 
     /// Reads what is new in a buffer of bytes that have not passed yet, and tells how many of them may, which the
-    /// next buffer begins behind. An error is what to close the connection with; nothing more may pass then.
-    pub fn look(&mut self, buffer: &mut [u8], ear: &mut impl Ear) -> Result<usize, Closing> {
+    /// next buffer begins behind.
+    pub fn look(&mut self, buffer: &mut [u8], ear: &mut impl Ear) -> Result<usize, Refusal> {
         loop {
+            let head_so_far = self.frames.head_so_far();
             let (taken, next) = self.frames.next(&buffer[self.seen..]);
-            match next {
-                Next::Head(head) => self.begin_frame(head, ear)?,
+            let looked = match next {
+                Next::Head(head) => {
+                    self.frame_begins = head_so_far.map(|so_far| self.seen - so_far);
+                    self.begin_frame(head, ear)
+                }
                 Next::Payload { length, at, ends } => {
-                    self.payload(buffer, length, at, ear)?;
-                    if ends {
+                    let looked = self.payload(buffer, length, at, ear);
+                    if ends && looked.is_ok() {
                         self.end_frame(ear);
                     }
+                    looked
                 }
                 Next::More => {
                     self.seen += taken;
                     return Ok(self.passing());
                 }
-            }
+            };
+            looked.map_err(|closing| self.refusal(closing))?;
             self.seen += taken;
+        }
+    }
+
+    fn refusal(&self, closing: Closing) -> Refusal {
+        Refusal {
+            closing,
+            passing: self.frame_begins.unwrap_or_default(),
+            between_frames: self.frame_begins.is_some(),
         }
     }
 
@@ -118,15 +146,15 @@ impl Passage {
     fn passing(&mut self) -> usize {
         let held = self.scrubber.as_ref().and_then(Scrubber::held);
         let withheld = held.and_then(|held| {
-            let span = self
-                .spans
-                .iter()
-                .find(|span| held < span.message_at + span.length as u64)?;
+            let in_span = |span: &&Span| held < span.message_at + span.length as u64;
+            let span = self.spans.iter().find(in_span)?;
             Some(span.buffer_at + held.saturating_sub(span.message_at) as usize)
         });
-        let passing = withheld.or(self.closing).unwrap_or(self.seen);
+        let whole = self.seen - self.frames.head_so_far().unwrap_or_default();
+        let passing = withheld.or(self.closing).unwrap_or(whole);
         self.seen -= passing;
         self.closing = self.closing.map(|begins| begins - passing);
+        self.frame_begins = self.frame_begins.and_then(|begins| begins.checked_sub(passing));
         self.spans.retain(|span| span.buffer_at + span.length > passing);
         for span in &mut self.spans {
             // One that has begun to pass begins before the buffer does now.
@@ -373,7 +401,7 @@ mod tests {
         bytes: &[u8],
         chunk: usize,
         heard: &mut Heard,
-    ) -> Result<Vec<u8>, Closing> {
+    ) -> Result<Vec<u8>, Refusal> {
         let (mut buffer, mut passed) = (Vec::new(), Vec::new());
         for piece in bytes.chunks(chunk) {
             buffer.extend(piece);
@@ -481,9 +509,34 @@ mod tests {
             frame(Opcode::Ping, MASK, &[0; 126]),
         ] {
             let refused = pass(&mut Passage::new(&fields()), &bytes, 100, &mut Heard::default());
-            assert_eq!(refused.unwrap_err().code, Some(1002), "{bytes:?}");
+            assert_eq!(refused.unwrap_err().closing.code, Some(1002), "{bytes:?}");
             let passed = pass(&mut Passage::new(&[]), &bytes, 3, &mut Heard::default());
             assert_eq!(passed.unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_came_before_a_refused_frame_passes_to_the_end_of_its_frame() {
+        let good = frame(Opcode::Text, MASK, b"{}");
+        let bytes = [good.clone(), frame(Opcode::Other(4), MASK, b"{}")].concat();
+        for chunk in 1..=bytes.len() {
+            let (mut buffer, mut passed) = (Vec::new(), Vec::new());
+            let mut passage = Passage::new(&fields());
+            let refusal = bytes.chunks(chunk).find_map(|piece| {
+                buffer.extend(piece);
+                match passage.look(&mut buffer, &mut Heard::default()) {
+                    Ok(may_pass) => {
+                        passed.extend(buffer.drain(..may_pass));
+                        None
+                    }
+                    Err(refusal) => {
+                        passed.extend(buffer.drain(..refusal.passing));
+                        Some(refusal)
+                    }
+                }
+            });
+            assert!(refusal.unwrap().between_frames, "in pieces of {chunk}");
+            assert_eq!(passed, good);
         }
     }
 

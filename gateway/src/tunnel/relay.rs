@@ -1,0 +1,357 @@
+//! Both directions of a WebSocket, what happens around them, and how they come to their end.
+//!
+//! Neither direction waits for the other. A goodbye of one side passes to the other and its echo back; a side
+//! that leaves without one takes the other along. Every [`TICK`] the connection looks around: whether anything
+//! has moved, whether what it stands on still holds, and whether it is time to write down what was used.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pingora::protocols::Stream;
+use policies::rules;
+use policies::socket::frames::Closing;
+use policies::socket::setup::Again;
+use policies::socket::{First, FirstMessage, Passage};
+use policies::vocabulary::{ClosedBy, Code, Refusal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
+
+use super::messages::{FromCaller, FromProvider, Goodbye, Messages, News};
+use super::pipe::{Break, Pipe};
+use super::standing::Standing;
+use super::{closing_of, model};
+use crate::proxy::Gateway;
+use crate::stages::Fault;
+use crate::stages::admit::Permit;
+use crate::stages::answer::{note, note_success};
+use crate::stages::record::Attempt;
+
+/// Half of what a revoked token may live on, with room for the other node's notice of it.
+const TICK: Duration = Duration::from_secs(2);
+/// How long the second side may take once the first has left or said goodbye.
+const ECHO: Duration = Duration::from_secs(10);
+/// How long both may take to answer a goodbye of ours.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Both connections, once both sides have agreed.
+pub struct Ends {
+    pub caller: Stream,
+    pub provider: Stream,
+    /// What came with the heads.
+    pub caller_early: Vec<u8>,
+    pub provider_early: Vec<u8>,
+}
+
+pub struct Tunnel<'t, 'c> {
+    gateway: &'t Gateway,
+    permit: &'t Permit,
+    attempt: &'t mut Attempt<'c>,
+    caller: Stream,
+    provider: Stream,
+    up: Pipe,
+    down: Pipe,
+    again: Option<Again>,
+    standing: Standing,
+    /// Once the end has begun, when it has to be over.
+    deadline: Option<Instant>,
+    /// The end is of our making.
+    closing: bool,
+    fault: Option<Fault>,
+    /// What had moved at which time, as of the last look.
+    moved: (u64, Instant),
+    /// The same of what the provider has taken.
+    taken: (u64, Instant),
+    recorded: Instant,
+}
+
+enum Step {
+    First(FirstMessage),
+    Refused { closing: Closing, between_frames: bool },
+    /// One side has said goodbye, or left.
+    Ending,
+    Over,
+    Tick,
+    Drain,
+}
+
+impl<'t, 'c> Tunnel<'t, 'c> {
+    pub fn new(
+        gateway: &'t Gateway,
+        permit: &'t Permit,
+        attempt: &'t mut Attempt<'c>,
+        ends: Ends,
+    ) -> Self {
+        let plan = &permit.grant.route().endpoint().socket;
+        let first = plan.setup.as_ref().map(|_| First::default());
+        let now = Instant::now();
+        Self {
+            gateway,
+            permit,
+            up: Pipe::new(Passage::new(&plan.token_fields), first, &ends.caller_early),
+            down: Pipe::new(Passage::new(&[]), None, &ends.provider_early),
+            caller: ends.caller,
+            provider: ends.provider,
+            again: None,
+            standing: Standing::new(gateway),
+            deadline: None,
+            closing: false,
+            fault: None,
+            moved: (0, now),
+            taken: (0, now),
+            recorded: now,
+            attempt,
+        }
+    }
+
+    /// Runs to the end. An error is what ended it before its time.
+    pub async fn run(mut self, mut draining: watch::Receiver<bool>) -> Result<(), Fault> {
+        let alarm = sleep_until(Instant::now() + TICK);
+        tokio::pin!(alarm);
+        loop {
+            let step = tokio::select! {
+                biased;
+                step = poll_fn(|cx| self.poll(cx)) => step,
+                () = alarm.as_mut() => Step::Tick,
+                _ = draining.wait_for(|now| *now), if self.deadline.is_none() => Step::Drain,
+            };
+            let mut due = alarm.deadline();
+            match step {
+                Step::First(message) => self.decide(message).await,
+                Step::Refused { closing, between_frames } => self.refuse(closing, between_frames),
+                Step::Ending => self.end_by(ECHO),
+                Step::Drain => self.close(Closing::new(1001, "the gateway is going away; connect again")),
+                Step::Over => break,
+                Step::Tick => {
+                    self.look_around().await;
+                    due = Instant::now() + TICK;
+                }
+            }
+            let due = self.deadline.map_or(due, |end| end.min(due));
+            if self.deadline.is_some_and(|end| end <= Instant::now()) {
+                break;
+            }
+            if alarm.deadline() != due {
+                alarm.as_mut().reset(due);
+            }
+        }
+        self.finish().await
+    }
+
+    fn messages(&mut self) -> &mut Messages {
+        self.attempt.messages()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(step) = self.poll_up(cx) {
+            return Poll::Ready(step);
+        }
+        if let Some(step) = self.poll_down(cx) {
+            return Poll::Ready(step);
+        }
+        self.note_news();
+        let messages = self.attempt.messages();
+        let (caller, provider) = (messages.caller_said_goodbye, messages.provider_said_goodbye);
+        let left = self.up.is_over() || self.down.is_over();
+        let written = self.up.has_written_all() && self.down.has_written_all();
+        let over = match self.closing {
+            true => (caller || self.up.is_over()) && (provider || self.down.is_over()),
+            false => caller && provider,
+        };
+        if (over && written) || (self.up.is_over() && self.down.is_over()) {
+            return Poll::Ready(Step::Over);
+        }
+        if self.deadline.is_none() && (left || caller || provider) {
+            return Poll::Ready(Step::Ending);
+        }
+        Poll::Pending
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Option<Step> {
+        if self.up.is_over() {
+            return None;
+        }
+        let mut ear = FromCaller {
+            messages: self.attempt.messages(),
+            again: self.again.as_mut(),
+        };
+        match self.up.poll(cx, &mut self.caller, &mut self.provider, &mut ear) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(())) => {
+                self.attempt.messages().ended(ClosedBy::Caller, None);
+                None
+            }
+            Poll::Ready(Err(Break::First(message))) => Some(Step::First(message)),
+            Poll::Ready(Err(Break::Refused { closing, between_frames })) => {
+                Some(Step::Refused { closing, between_frames })
+            }
+            // What the provider said before it closed may still be on its way.
+            Poll::Ready(Err(Break::Unwritable(error))) => {
+                tracing::debug!(%error, "the provider takes no more");
+                self.up.stop();
+                None
+            }
+        }
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Option<Step> {
+        if self.down.is_over() {
+            return None;
+        }
+        let mut ear = FromProvider {
+            messages: self.attempt.messages(),
+            provider: self.permit.grant.provider(),
+            secret: &self.permit.grant.credential().secret,
+        };
+        match self.down.poll(cx, &mut self.provider, &mut self.caller, &mut ear) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(())) => {
+                self.attempt.messages().ended(ClosedBy::Provider, None);
+                None
+            }
+            Poll::Ready(Err(Break::Unwritable(error))) => {
+                self.attempt.messages().ended(ClosedBy::Caller, None);
+                self.fault = Some(Fault::CallerLeft(error.kind().to_string()));
+                Some(Step::Over)
+            }
+            Poll::Ready(Err(Break::First(_) | Break::Refused { .. })) => None,
+        }
+    }
+
+    fn note_news(&mut self) {
+        let grant = &self.permit.grant;
+        let Some(news) = self.attempt.messages().news() else {
+            return;
+        };
+        let (vault, by) = (&self.gateway.vault, self.attempt.actor());
+        match news {
+            News::Proven => note_success(vault, grant, by),
+            News::Judged(judged) => {
+                let code = rules::code_of(judged.verdict);
+                self.attempt.code = code.or(self.attempt.code);
+                if let Some(code) = code {
+                    note(vault, grant, by, judged.verdict, code, judged.says);
+                }
+            }
+        }
+    }
+
+    /// The first message is there: whether the session may be, and for which model.
+    async fn decide(&mut self, message: FirstMessage) {
+        let grant = &self.permit.grant;
+        let Some(plan) = &grant.route().endpoint().socket.setup else {
+            return;
+        };
+        match model::decide(self.gateway, grant, plan, &message).await {
+            Ok(decided) => {
+                self.attempt.messages().meter.decided(&decided.model);
+                self.up.decided(&message, decided.instead);
+                self.again = Some(Again::new(plan));
+            }
+            Err(refusal) => {
+                let closing = closing_of(&refusal);
+                self.gateway.refused_in_socket(self.attempt.call(), grant, &refusal);
+                self.fault = Some(Fault::Refused(refusal));
+                self.refuse(closing, true);
+            }
+        }
+    }
+
+    /// What the caller sent may not pass.
+    fn refuse(&mut self, closing: Closing, between_frames: bool) {
+        self.messages().ended(ClosedBy::Gateway, closing.code);
+        if self.fault.is_none() {
+            let refusal = Refusal::new(Code::InvalidRequest, closing.reason.clone());
+            self.fault = Some(Fault::Refused(refusal));
+        }
+        self.up.break_off(between_frames.then(goodbye_to_provider));
+        self.down.say(closing.frame(None));
+        self.closing = true;
+        self.end_by(FAREWELL);
+    }
+
+    /// Ends it from here.
+    fn close(&mut self, closing: Closing) {
+        self.messages().ended(ClosedBy::Gateway, closing.code);
+        self.up.say(goodbye_to_provider());
+        self.down.say(closing.frame(None));
+        self.closing = true;
+        self.end_by(FAREWELL);
+    }
+
+    fn end_by(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        self.deadline = Some(self.deadline.map_or(end, |earlier| earlier.min(end)));
+    }
+
+    async fn look_around(&mut self) {
+        let (now, limits) = (Instant::now(), &self.gateway.limits);
+        if now - self.recorded >= limits.socket_record_every {
+            self.attempt.so_far();
+            self.recorded = now;
+        }
+        if self.deadline.is_some() {
+            return;
+        }
+        if self.has_stuck(now) {
+            self.fault = Some(Fault::Broken("the provider has stopped reading".into()));
+            return self.close(Closing::new(1011, "provider_timeout: the provider has stopped reading"));
+        }
+        if self.is_idle(now) {
+            let seconds = limits.socket_idle.as_secs();
+            let reason = format!("neither side has sent anything for {seconds} seconds");
+            return self.close(Closing::new(1001, &reason));
+        }
+        if let Some(closing) = self.standing.lost(self.gateway, &self.permit.grant).await {
+            self.close(closing);
+        }
+    }
+
+    fn is_idle(&mut self, now: Instant) -> bool {
+        let moved = self.up.read + self.down.read;
+        if moved != self.moved.0 {
+            self.moved = (moved, now);
+        }
+        now - self.moved.1 >= self.gateway.limits.socket_idle
+    }
+
+    /// A provider that takes nothing while there is something. Callers are watched by their own connection.
+    fn has_stuck(&mut self, now: Instant) -> bool {
+        if self.up.written != self.taken.0 || self.up.has_written_all() {
+            self.taken = (self.up.written, now);
+        }
+        now - self.taken.1 >= self.gateway.limits.write_timeout
+    }
+
+    async fn finish(mut self) -> Result<(), Fault> {
+        let both = async {
+            self.caller.shutdown().await;
+            self.provider.shutdown().await;
+        };
+        // Whether or not they take it, both are closed now.
+        timeout(FAREWELL, both).await.ok();
+        let (read_up, read_down) = (self.up.read, self.down.read);
+        self.attempt.carried(read_up, read_down);
+        self.messages().ended(ClosedBy::Provider, None);
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        match self.messages().goodbye {
+            Some(Goodbye { by: ClosedBy::Caller, code: None }) => {
+                Err(Fault::CallerLeft("the connection ended without a goodbye".into()))
+            }
+            Some(Goodbye { by: ClosedBy::Provider, code: None }) => {
+                Err(Fault::Broken("the connection ended without a goodbye".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// It need not know why. Masks are to be beyond a caller's guess, which these random bits are.
+fn goodbye_to_provider() -> Vec<u8> {
+    let random = Uuid::now_v7().into_bytes();
+    let mask = [random[12], random[13], random[14], random[15]];
+    Closing::new(1001, "").frame(Some(mask))
+}
