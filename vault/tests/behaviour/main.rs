@@ -1,5 +1,6 @@
 //! What the vault does, on SQLite and on Postgres alike.
 
+mod changes;
 mod credentials;
 mod harness;
 mod opening;
