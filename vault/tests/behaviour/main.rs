@@ -8,5 +8,6 @@ mod outages;
 mod record;
 mod rotation;
 mod selections;
+mod sockets;
 mod tampering;
 mod tokens;
