@@ -127,6 +127,10 @@ impl Options {
             attempts_time: self.attempts_time,
             spool_folder: None,
             spool_max_bytes: self.spool_max_bytes,
+            socket_idle: Duration::from_secs(3_600),
+            socket_token_time: Duration::from_secs(10),
+            socket_record_every: Duration::from_secs(60),
+            close_on_revoke: None,
         };
         let running = gateway::start(
             settings,
