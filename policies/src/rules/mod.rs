@@ -25,4 +25,5 @@ pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
 pub use unified::{Asked, UnifiedInbound, recognise_unified, said_by, translated, worth_another};
+pub(crate) use verdict::judge_message;
 pub use verdict::{Judged, code_of, explain, judge, judge_close, stops_everything};

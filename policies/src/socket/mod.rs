@@ -5,6 +5,10 @@
 
 pub mod setup;
 
+mod again;
+mod headed;
 mod meter;
+mod parts;
+mod seconds;
 
 pub use meter::{Heard, Side, SocketMeter, SocketReading};
