@@ -11,14 +11,16 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
 use policies::meter::{Meter, Reading, recordable};
 use policies::rules;
+use policies::socket::SocketMeter;
 use policies::vocabulary::{
-    Actor, AuditAction, AuditEvent, AuditOutcome, Code, Outcome, RecordEvent, Refusal, RequestId, UsageEvent,
+    Actor, AuditAction, AuditEvent, AuditOutcome, ClosedBy, Code, Outcome, RecordEvent, Refusal, RequestId, UsageEvent,
 };
 use uuid::Uuid;
 use vault::Vault;
 
 use super::authorise::Grant;
 use super::{Fault, Seen, answer};
+use crate::tunnel::messages::{Goodbye, Messages};
 use crate::telemetry::{Attempted, Meters, Refused};
 
 /// One request, from the end of its head.
@@ -69,6 +71,8 @@ pub struct Attempt<'c> {
     pub code: Option<Code>,
     cause: Option<String>,
     outcome: Outcome,
+    /// What is heard of a WebSocket's messages, once there are some.
+    messages: Option<Box<Messages>>,
 }
 
 impl<'c> Attempt<'c> {
@@ -102,7 +106,35 @@ impl<'c> Attempt<'c> {
             code: None,
             cause: None,
             outcome: Outcome::Interrupted,
+            messages: None,
         }
+    }
+
+    /// The provider has agreed to a WebSocket: from now on its messages are what the call consists of.
+    pub fn switched(&mut self) {
+        let (route, query) = (self.grant.route(), self.grant.inbound().query.as_deref());
+        let meter = SocketMeter::start(route, query);
+        self.messages = Some(Box::new(Messages::new(meter)));
+    }
+
+    /// Of a WebSocket, once [`Attempt::switched`] has been said.
+    pub fn messages(&mut self) -> Option<&mut Messages> {
+        self.messages.as_deref_mut()
+    }
+
+    /// What a WebSocket has carried so far, frames and all.
+    pub fn carried(&mut self, bytes_in: u64, bytes_out: u64) {
+        (self.bytes_in, self.bytes_out) = (bytes_in, bytes_out);
+    }
+
+    /// Writes down what was used so far. What is written at the end takes its place.
+    pub fn so_far(&self) {
+        let event = self.event(self.began.elapsed());
+        self.vault.record(RecordEvent::Usage(Box::new(event)));
+    }
+
+    pub fn call(&self) -> &'c Call {
+        self.call
     }
 
     /// One call of several that a request may make, for a model that is known. What it takes is counted from now.
@@ -141,6 +173,12 @@ impl<'c> Attempt<'c> {
     /// What was consumed until now.
     pub fn reading(&self) -> Reading {
         let mut reading = self.meter.reading();
+        if let Some(messages) = &self.messages {
+            reading = Reading {
+                provider_request_id: reading.provider_request_id,
+                ..messages.reading().call
+            };
+        }
         let voice_decides = !self.grant.route().endpoint().meter.model_by_voice.is_empty();
         if let Some(model) = self.model
             && !(voice_decides && reading.model.is_some())
@@ -191,6 +229,7 @@ impl<'c> Attempt<'c> {
     /// The exchange is over; dropping the attempt writes it down.
     pub fn end(mut self, result: Result<(), &Fault>) {
         match result {
+            Ok(()) if self.messages.is_some() => self.outcome = self.socket_outcome(),
             Ok(()) if self.status.is_some_and(|status| status < 400) => {
                 self.outcome = Outcome::Ok;
                 answer::note_success(self.vault, self.grant, self.actor());
@@ -212,9 +251,29 @@ impl<'c> Attempt<'c> {
         }
     }
 
+    /// Of a WebSocket, the first of what was asked for counts; that its provider agreed to it tells nothing.
+    fn first_byte(&self) -> Option<Duration> {
+        match &self.messages {
+            Some(messages) => messages.first_answer,
+            None => self.first_byte,
+        }
+    }
+
+    fn socket_outcome(&self) -> Outcome {
+        let goodbye = self.messages.as_deref().and_then(|messages| messages.goodbye);
+        match goodbye {
+            Some(goodbye) if goodbye.is_fine() => Outcome::Ok,
+            Some(Goodbye { by: ClosedBy::Provider, .. }) => Outcome::Error,
+            _ => Outcome::Interrupted,
+        }
+    }
+
     fn event(&self, duration: Duration) -> UsageEvent {
         let (grant, reading) = (self.grant, self.reading());
         let provider = grant.provider();
+        let messages = self.messages.as_deref();
+        let sound = messages.map(Messages::reading);
+        let goodbye = messages.and_then(|messages| messages.goodbye);
         let cost = rules::estimate(provider, grant.operation(), &reading, self.call.at.date_naive());
         UsageEvent {
             id: self.id,
@@ -233,18 +292,18 @@ impl<'c> Attempt<'c> {
             characters: reading.characters,
             audio_seconds: reading.audio_seconds,
             estimated_cost: cost,
-            ttfb_ms: self.first_byte.map(milliseconds),
+            ttfb_ms: self.first_byte().map(milliseconds),
             duration_ms: milliseconds(duration),
             attempt: self.number,
             request_id: self.call.id,
             model: reading.model,
             provider_request_id: reading.provider_request_id,
-            messages_in: None,
-            messages_out: None,
-            audio_seconds_in: None,
-            audio_seconds_out: None,
-            close_code: None,
-            closed_by: None,
+            messages_in: messages.map(|messages| messages.from_caller),
+            messages_out: messages.map(|messages| messages.from_provider),
+            audio_seconds_in: sound.as_ref().and_then(|sound| sound.audio_in),
+            audio_seconds_out: sound.as_ref().and_then(|sound| sound.audio_out),
+            close_code: goodbye.and_then(|goodbye| goodbye.code),
+            closed_by: goodbye.map(|goodbye| goodbye.by),
         }
     }
 }
@@ -261,7 +320,7 @@ impl Drop for Attempt<'_> {
             code: self.code,
             cause: self.cause.as_deref(),
             duration,
-            first_byte: self.first_byte,
+            first_byte: self.first_byte(),
             overhead: self.overhead,
         });
         self.vault.record(RecordEvent::Usage(Box::new(event)));

@@ -10,6 +10,8 @@ pub(crate) struct StringReader {
     high: Option<u16>,
     /// Unicode characters so far.
     pub characters: u64,
+    /// Whether one of them was no white space.
+    pub has_text: bool,
 }
 
 pub(crate) enum Piece {
@@ -20,18 +22,34 @@ pub(crate) enum Piece {
 impl StringReader {
     /// Counts a run without escapes at once; returns its length.
     pub fn pass_plain(&mut self, bytes: &[u8]) -> usize {
-        if self.escaped || self.digits > 0 {
-            return 0;
-        }
-        let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        let end = self.plain(bytes);
         if end > 0 {
             self.high = None;
+            self.has_text = self.has_text || !bytes[..end].iter().all(u8::is_ascii_whitespace);
             self.characters += bytes[..end].iter().filter(|b| begins_character(**b)).count() as u64;
         }
         end
     }
 
+    /// The length of the run without escapes that begins here.
+    pub fn plain(&self, bytes: &[u8]) -> usize {
+        if self.escaped || self.digits > 0 {
+            return 0;
+        }
+        memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
+    }
+
     pub fn push(&mut self, byte: u8) -> Option<Piece> {
+        let piece = self.decode(byte);
+        self.has_text |= match &piece {
+            Some(Piece::Byte(byte)) => !byte.is_ascii_whitespace(),
+            Some(Piece::Char(c)) => !c.is_whitespace(),
+            None => false,
+        };
+        piece
+    }
+
+    fn decode(&mut self, byte: u8) -> Option<Piece> {
         if self.digits > 0 {
             return self.push_digit(byte);
         }

@@ -26,4 +26,5 @@ pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
 pub(crate) use tokens::without_scheme;
 pub use unified::{Asked, UnifiedInbound, recognise_unified, said_by, translated, worth_another};
+pub(crate) use verdict::judge_message;
 pub use verdict::{Judged, code_of, explain, judge, judge_close, stops_everything};

@@ -6,10 +6,14 @@
 pub mod frames;
 pub mod setup;
 
+mod again;
 mod first;
+mod headed;
 mod meter;
+mod parts;
 mod passage;
 mod scrub;
+mod seconds;
 
 pub use first::{First, FirstMessage};
 pub use meter::{Heard, Side, SocketMeter, SocketReading};
