@@ -17,6 +17,7 @@ mod socket;
 mod stages;
 mod telemetry;
 mod tls;
+mod tunnel;
 mod unified;
 mod workers;
 

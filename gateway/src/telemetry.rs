@@ -41,6 +41,14 @@ struct ProviderMeters {
     requests: Vec<IntCounter>,
     by_operation: Vec<OperationMeters>,
     active: IntGauge,
+    open_sockets: IntGauge,
+}
+
+/// What an exchange is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Http,
+    WebSocket,
 }
 
 struct OperationMeters {
@@ -219,8 +227,12 @@ impl Meters {
     }
 
     /// Counted as active until dropped.
-    pub fn active(&self, provider: &ProviderId) -> Option<Active> {
-        let gauge = self.by_provider.get(provider)?.active.clone();
+    pub fn active(&self, provider: &ProviderId, kind: Kind) -> Option<Active> {
+        let meters = self.by_provider.get(provider)?;
+        let gauge = match kind {
+            Kind::Http => meters.active.clone(),
+            Kind::WebSocket => meters.open_sockets.clone(),
+        };
         gauge.inc();
         Some(Active(gauge))
     }
@@ -254,10 +266,12 @@ impl ProviderMeters {
             .map(|operation| families.children(id, operation.as_str()))
             .collect();
         let active = families.active.with_label_values(&[id, "http"]);
+        let open_sockets = families.active.with_label_values(&[id, "websocket"]);
         Self {
             requests: counters,
             by_operation,
             active,
+            open_sockets,
         }
     }
 

@@ -69,7 +69,7 @@ pub fn prepare(
 
 /// What one hop says to the next, and the two had taken off. Where messages are read they must not be compressed.
 fn asks_for_socket(upstream: &mut RequestHeader, grant: &Grant) -> Result<(), Fault> {
-    if grant.route().endpoint().socket.is_read() {
+    if grant.route().endpoint().socket.forbids_compression() {
         upstream.remove_header(&SEC_WEBSOCKET_EXTENSIONS);
     }
     let named = upstream

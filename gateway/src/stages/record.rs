@@ -110,16 +110,12 @@ impl<'c> Attempt<'c> {
         }
     }
 
-    /// The provider has agreed to a WebSocket: from now on its messages are what the call consists of.
-    pub fn switched(&mut self) {
-        let (route, query) = (self.grant.route(), self.grant.inbound().query.as_deref());
-        let meter = SocketMeter::start(route, query);
-        self.messages = Some(Box::new(Messages::new(meter)));
-    }
-
-    /// Of a WebSocket, once [`Attempt::switched`] has been said.
-    pub fn messages(&mut self) -> Option<&mut Messages> {
-        self.messages.as_deref_mut()
+    /// Of a WebSocket that the provider has agreed to: from now on its messages are what the call consists of.
+    pub fn messages(&mut self) -> &mut Messages {
+        self.messages.get_or_insert_with(|| {
+            let (route, query) = (self.grant.route(), self.grant.inbound().query.as_deref());
+            Box::new(Messages::new(SocketMeter::start(route, query)))
+        })
     }
 
     /// What a WebSocket has carried so far, frames and all.

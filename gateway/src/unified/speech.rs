@@ -123,7 +123,7 @@ impl Unified<'_> {
         let mut attempt = self
             .request
             .record(&permit, plan.candidate(), &call.head.headers, first);
-        let _active = self.request.gateway.meters.active(&plan.candidate().provider.id);
+        let _active = self.request.gateway.meters.active(&plan.candidate().provider.id, Kind::Http);
         let body = Outgoing::Whole(call.body);
         let asked = self
             .ask(&permit, &mut attempt, &call.head, &body, &mut speech.patience)

@@ -38,13 +38,6 @@ pub struct SocketPlan {
     pub provider: Vec<PartPlan>,
 }
 
-impl SocketPlan {
-    /// Whether anything is looked for in its messages, which must not be compressed then.
-    pub fn is_read(&self) -> bool {
-        !self.token_fields.is_empty() || self.setup.is_some() || self.messages != MessageShape::Unread
-    }
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageShape {
@@ -113,6 +106,11 @@ impl SocketPlan {
     /// Whether anything is read from messages.
     pub fn is_read(&self) -> bool {
         self.messages != MessageShape::Unread
+    }
+
+    /// Whether anything is looked for in its messages, which would be hidden by compression.
+    pub fn forbids_compression(&self) -> bool {
+        self.is_read() || !self.token_fields.is_empty() || self.setup.is_some()
     }
 
     pub fn counts_characters(&self) -> bool {

@@ -1,0 +1,173 @@
+//! WebSockets: the same stages before the upgrade, and a tunnel behind it through which messages are heard as they
+//! pass.
+//!
+//! `handshake` is the HTTP before it; `unproven` holds callers who can show their token only in their first message;
+//! `relay` runs both directions, each a `pipe`, to their end; `messages` is what is heard in them, `model` decides
+//! on sessions, and `standing` looks whether a connection may go on.
+
+pub mod messages;
+
+mod handshake;
+mod model;
+mod pipe;
+mod relay;
+mod standing;
+mod unproven;
+
+use std::future::ready;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pingora::connectors::http::Connector;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use policies::rules::Inbound;
+use policies::socket::frames::Closing;
+use policies::vocabulary::{Code, Refusal};
+
+use crate::proxy::{After, Gateway};
+use crate::respond::Marks;
+use crate::stages::admit::Permit;
+use crate::stages::answer::passed_head;
+use crate::stages::authorise::Grant;
+use crate::stages::record::{Attempt, Call, refused};
+use crate::stages::relay::{Exchange, left};
+use crate::stages::upstream::Upstream;
+use crate::stages::{Fault, Seen};
+use crate::telemetry::Kind;
+use handshake::Wish;
+use relay::{Ends, FAREWELL, Tunnel};
+
+/// How long the ends of all WebSockets take together, once they are told to end.
+pub const GOODBYE: Duration = FAREWELL.saturating_mul(2);
+
+impl Gateway {
+    pub async fn serve_socket(
+        &self,
+        connector: &Connector,
+        session: &mut ServerSession,
+        call: &Call,
+        inbound: Inbound,
+        mut marks: Marks,
+    ) -> After {
+        let wish = match Wish::read(session.req_header()) {
+            Ok(wish) => wish,
+            Err(refusal) => {
+                let stop = Seen::inbound(&inbound).stop(refusal);
+                return self.stop(session, call, &stop, marks).await;
+            }
+        };
+        if inbound.may_show_token_later() {
+            return self
+                .serve_unproven(connector, session, call, inbound, &wish, &marks)
+                .await;
+        }
+        match self.decide(inbound, session.req_header()).await {
+            Ok(permit) => {
+                let source = permit.grant.credential().owner.source();
+                marks.resolved(&permit.grant.provider().id, Some(source));
+                self.relay_socket(connector, session, call, permit, &wish, &marks).await
+            }
+            Err(stop) => self.stop(session, call, &stop, marks).await,
+        }
+    }
+
+    async fn relay_socket(
+        &self,
+        connector: &Connector,
+        session: &mut ServerSession,
+        call: &Call,
+        permit: Permit,
+        wish: &Wish,
+        marks: &Marks,
+    ) -> After {
+        let _active = self.meters.active(&permit.grant.provider().id, Kind::WebSocket);
+        let headers = &session.req_header().headers;
+        let mut attempt = Attempt::begin(&self.vault, &self.meters, call, &permit.grant, headers);
+        let mut exchange = Exchange::new(self, connector, &permit, session, marks, &mut attempt);
+        let switched = Box::pin(exchange.switch()).await;
+        let answered = exchange.has_answered();
+        let ends = match switched {
+            Ok(Some(upstream)) => agree(session, upstream, &permit.grant, wish, marks).await,
+            Ok(None) => {
+                attempt.end(Ok(()));
+                self.linger(session).await;
+                return After::Finish;
+            }
+            Err(fault) => Err(fault),
+        };
+        match ends {
+            Ok(ends) => {
+                let tunnel = Tunnel::new(self, &permit, &mut attempt, ends);
+                let result = Box::pin(tunnel.run(self.draining.subscribe())).await;
+                attempt.end(result.as_ref().copied());
+                After::Cut
+            }
+            Err(fault) => {
+                attempt.end(Err(&fault));
+                self.fail(session, &permit, &fault, answered, marks).await
+            }
+        }
+    }
+
+    /// A refusal inside a call that goes on record as well.
+    fn refused_in_socket(&self, call: &Call, grant: &Grant, refusal: &Refusal) {
+        refused(&self.vault, &self.meters, &self.strangers, call, &grant.seen(), refusal);
+    }
+}
+
+/// Passes the provider's agreement on, and takes both connections out of HTTP.
+async fn agree(
+    session: &mut ServerSession,
+    upstream: Upstream,
+    grant: &Grant,
+    wish: &Wish,
+    marks: &Marks,
+) -> Result<Ends, Fault> {
+    let Some(answer) = upstream.head().filter(|answer| wish.is_met_by(answer)) else {
+        return Err(Fault::Garbled("an agreement to another WebSocket".into()));
+    };
+    let mut passed = passed_head(answer, grant, marks, session.req_header())?;
+    let mut headers = std::mem::take(&mut passed.headers);
+    wish.agree(&mut headers);
+    passed.headers = headers;
+    session
+        .write_response_header(passed)
+        .await
+        .map_err(|error| left(Some(error)))?;
+    let (caller, caller_early) = taken(session).await?;
+    let (provider, provider_early) = upstream.switch().await?;
+    Ok(Ends {
+        caller,
+        provider,
+        caller_early: caller_early.to_vec(),
+        provider_early: provider_early.to_vec(),
+    })
+}
+
+/// The bare connection of a caller whose WebSocket has been agreed on, and what it has sent already.
+async fn taken(session: &mut ServerSession) -> Result<(Stream, Bytes), Fault> {
+    let early = tokio::select! {
+        biased;
+        early = session.read_request_body() => early.map_err(|error| left(Some(error)))?,
+        () = ready(()) => None,
+    };
+    // The session is behind a reference, so something has to stay in its place.
+    let (nothing, _) = tokio::io::duplex(1);
+    match std::mem::replace(session, ServerSession::new_http1(Box::new(nothing))) {
+        ServerSession::H1(connection) => Ok((connection.into_inner(), early.unwrap_or_default())),
+        _ => Err(Fault::Internal("a WebSocket over something else than HTTP/1.1".into())),
+    }
+}
+
+/// A refusal as the frame that closes says it.
+fn closing_of(refusal: &Refusal) -> Closing {
+    let code = match refusal.code {
+        Code::Overloaded | Code::RateLimited | Code::ProviderRateLimited => 1013,
+        Code::ProviderUnreachable | Code::ProviderTimeout | Code::ProviderError => 1014,
+        Code::Internal => 1011,
+        Code::PayloadTooLarge => 1009,
+        _ => 1008,
+    };
+    Closing::new(code, &format!("{}: {}", refusal.code, refusal.message))
+}
