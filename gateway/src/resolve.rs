@@ -97,7 +97,12 @@ impl Addresses {
         });
     }
 
-    fn learn(&self, to: Destination, addresses: Vec<SocketAddr>, prefer: Option<SocketAddr>) -> Arc<HttpPeer> {
+    fn learn(
+        &self,
+        to: Destination,
+        addresses: Vec<SocketAddr>,
+        prefer: Option<SocketAddr>,
+    ) -> Arc<HttpPeer> {
         let address = prefer
             .filter(|address| addresses.contains(address))
             .unwrap_or(addresses[0]);

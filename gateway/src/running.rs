@@ -36,9 +36,9 @@ use crate::socket::{PROBE_AFTER, PROBE_EVERY, PROBES};
 use crate::stages::admit::InFlight;
 use crate::telemetry::Meters;
 use crate::tls::{self, LiveCert, TlsFiles};
+use crate::tunnel;
 use crate::unified::breaker::Breakers;
 use crate::unified::{Encoders, Spools};
-use crate::tunnel;
 use crate::workers::Workers;
 use crate::{GatewaySettings, StartError};
 
@@ -268,7 +268,9 @@ impl Running {
                 );
                 self.gateway.draining.send_replace(true);
                 // WebSockets say goodbye to both sides, which may take them a moment.
-                timeout(tunnel::GOODBYE, self.gateway.in_flight.none_left()).await.ok();
+                timeout(tunnel::GOODBYE, self.gateway.in_flight.none_left())
+                    .await
+                    .ok();
                 return;
             }
             let farewell = (Instant::now() + FAREWELL).min(end);

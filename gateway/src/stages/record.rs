@@ -13,15 +13,16 @@ use policies::meter::{Meter, Reading, recordable};
 use policies::rules;
 use policies::socket::SocketMeter;
 use policies::vocabulary::{
-    Actor, AuditAction, AuditEvent, AuditOutcome, ClosedBy, Code, Outcome, RecordEvent, Refusal, RequestId, UsageEvent,
+    Actor, AuditAction, AuditEvent, AuditOutcome, ClosedBy, Code, Outcome, RecordEvent, Refusal, RequestId,
+    UsageEvent,
 };
 use uuid::Uuid;
 use vault::Vault;
 
 use super::authorise::Grant;
 use super::{Fault, Seen, answer};
-use crate::tunnel::messages::{Goodbye, Messages};
 use crate::telemetry::{Attempted, Meters, Refused};
+use crate::tunnel::messages::{Goodbye, Messages};
 
 /// One request, from the end of its head.
 #[derive(Clone, Debug)]
@@ -259,7 +260,10 @@ impl<'c> Attempt<'c> {
         let goodbye = self.messages.as_deref().and_then(|messages| messages.goodbye);
         match goodbye {
             Some(goodbye) if goodbye.is_fine() => Outcome::Ok,
-            Some(Goodbye { by: ClosedBy::Provider, .. }) => Outcome::Error,
+            Some(Goodbye {
+                by: ClosedBy::Provider,
+                ..
+            }) => Outcome::Error,
             _ => Outcome::Interrupted,
         }
     }

@@ -149,7 +149,11 @@ impl<'a, 'c> Exchange<'a, 'c> {
             &self.gateway.addresses,
             grant.origin(),
             grant.provider().timeouts,
-            if grant.inbound().websocket { Purpose::Socket } else { Purpose::Calls },
+            if grant.inbound().websocket {
+                Purpose::Socket
+            } else {
+                Purpose::Calls
+            },
         );
         let upstream = if self.upload == Upload::Done {
             tokio::select! {

@@ -74,7 +74,11 @@ impl Upstream {
             let error = match Box::pin(connector.get_http_session(&*peer)).await {
                 Ok((session, reused)) => {
                     let as_it_is = reused || purpose == Purpose::Socket;
-                    let mut session = Box::new(if as_it_is { session } else { gathered(session, &peer) });
+                    let mut session = Box::new(if as_it_is {
+                        session
+                    } else {
+                        gathered(session, &peer)
+                    });
                     session.set_write_timeout(Some(timeouts.idle.min(STUCK)));
                     return Ok(Self {
                         session,
@@ -199,7 +203,9 @@ impl Upstream {
     /// The bare connection once the provider has agreed, and what came of it together with the answer.
     pub async fn switch(self) -> Result<(Stream, Bytes), Fault> {
         let HttpSession::H1(mut session) = *self.session else {
-            return Err(Fault::Internal("a WebSocket over something else than HTTP/1.1".into()));
+            return Err(Fault::Internal(
+                "a WebSocket over something else than HTTP/1.1".into(),
+            ));
         };
         let early = tokio::select! {
             biased;

@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -34,7 +35,11 @@ impl Wish {
         if !lists(&head.headers, &CONNECTION, "upgrade") {
             return refuse("a WebSocket is asked for with the header Connection: Upgrade too");
         }
-        if head.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        if head
+            .headers
+            .get(SEC_WEBSOCKET_VERSION)
+            .is_none_or(|version| version != "13")
+        {
             return refuse("speak version 13 of the WebSocket protocol and say so in Sec-WebSocket-Version");
         }
         let mut keys = head.headers.get_all(SEC_WEBSOCKET_KEY).iter();
@@ -58,19 +63,14 @@ impl Wish {
             && lists(&answer.headers, &UPGRADE, "websocket")
     }
 
-    /// Makes headers into those of the answer that agrees. A subprotocol that the provider has chosen stays.
-    pub fn agree(&self, headers: &mut HeaderMap) {
+    /// The answer that agrees, with these headers too. A subprotocol that the provider has chosen stays.
+    pub fn agreed(&self, mut headers: HeaderMap) -> Box<ResponseHeader> {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept.clone());
         if self.offers_ours && !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(OURS));
         }
-    }
-
-    /// The answer to a caller whose provider has not been asked yet.
-    pub fn agreed(&self, mut headers: HeaderMap) -> Box<ResponseHeader> {
-        self.agree(&mut headers);
         respond::head(StatusCode::SWITCHING_PROTOCOLS, headers)
     }
 }
@@ -82,7 +82,10 @@ fn accept(key: &[u8]) -> HeaderValue {
 
 /// Whether a header that lists words lists this one.
 fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut words = values.flat_map(|value| value.split(','));
     words.any(|listed| listed.trim().eq_ignore_ascii_case(word))
 }
@@ -109,10 +112,17 @@ mod tests {
     fn the_example_of_the_standard_is_answered_as_it_says() {
         let wish = asked(("sec-websocket-protocol", "USP, voxgate, voxgate.vxg_x")).unwrap();
         let answer = wish.agreed(HeaderMap::new());
-        assert_eq!(answer.headers[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(
+            answer.headers[SEC_WEBSOCKET_ACCEPT],
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
         assert_eq!(answer.headers[SEC_WEBSOCKET_PROTOCOL], "voxgate");
         assert!(wish.is_met_by(&answer));
-        assert!(!asked(("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==")).unwrap().is_met_by(&answer));
+        assert!(
+            !asked(("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="))
+                .unwrap()
+                .is_met_by(&answer)
+        );
     }
 
     #[test]
@@ -121,7 +131,9 @@ mod tests {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("USP"));
         let wish = asked(("sec-websocket-protocol", "USP, voxgate")).unwrap();
         assert_eq!(wish.agreed(headers).headers[SEC_WEBSOCKET_PROTOCOL], "USP");
-        let none = asked(("sec-websocket-protocol", "voxgate.vxg_x")).unwrap().agreed(HeaderMap::new());
+        let none = asked(("sec-websocket-protocol", "voxgate.vxg_x"))
+            .unwrap()
+            .agreed(HeaderMap::new());
         assert!(!none.headers.contains_key(SEC_WEBSOCKET_PROTOCOL));
     }
 
@@ -133,7 +145,11 @@ mod tests {
             ("sec-websocket-key", "short"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZSBpcyBsb25n"),
         ] {
-            assert_eq!(asked(change).unwrap_err().code, Code::InvalidRequest, "{change:?}");
+            assert_eq!(
+                asked(change).unwrap_err().code,
+                Code::InvalidRequest,
+                "{change:?}"
+            );
         }
     }
 }

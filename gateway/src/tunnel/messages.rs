@@ -139,7 +139,10 @@ impl Ear for FromCaller<'_> {
         let later = self.messages.from_caller > 1;
         let again = later && self.again.as_mut().is_some_and(|again| again.feed(bytes));
         match again {
-            true => Err(Closing::new(1008, "invalid_request: the session is set up already")),
+            true => Err(Closing::new(
+                1008,
+                "invalid_request: the session is set up already",
+            )),
             false => Ok(()),
         }
     }
@@ -151,7 +154,8 @@ impl Ear for FromCaller<'_> {
     fn closing(&mut self, payload: &mut [u8]) {
         let code = Closing::read(payload).code;
         self.messages.caller_said_goodbye = true;
-        self.messages.ended(ClosedBy::Caller, Some(code.unwrap_or(NO_CODE)));
+        self.messages
+            .ended(ClosedBy::Caller, Some(code.unwrap_or(NO_CODE)));
     }
 }
 

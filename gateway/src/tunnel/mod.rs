@@ -66,7 +66,8 @@ impl Gateway {
             Ok(permit) => {
                 let source = permit.grant.credential().owner.source();
                 marks.resolved(&permit.grant.provider().id, Some(source));
-                self.relay_socket(connector, session, call, permit, &wish, &marks).await
+                self.relay_socket(connector, session, call, permit, &wish, &marks)
+                    .await
             }
             Err(stop) => self.stop(session, call, &stop, marks).await,
         }
@@ -112,7 +113,14 @@ impl Gateway {
 
     /// A refusal inside a call that goes on record as well.
     fn refused_in_socket(&self, call: &Call, grant: &Grant, refusal: &Refusal) {
-        refused(&self.vault, &self.meters, &self.strangers, call, &grant.seen(), refusal);
+        refused(
+            &self.vault,
+            &self.meters,
+            &self.strangers,
+            call,
+            &grant.seen(),
+            refusal,
+        );
     }
 }
 
@@ -127,12 +135,9 @@ async fn agree(
     let Some(answer) = upstream.head().filter(|answer| wish.is_met_by(answer)) else {
         return Err(Fault::Garbled("an agreement to another WebSocket".into()));
     };
-    let mut passed = passed_head(answer, grant, marks, session.req_header())?;
-    let mut headers = std::mem::take(&mut passed.headers);
-    wish.agree(&mut headers);
-    passed.headers = headers;
+    let passed = passed_head(answer, grant, marks, session.req_header())?;
     session
-        .write_response_header(passed)
+        .write_response_header(wish.agreed(passed.headers.clone()))
         .await
         .map_err(|error| left(Some(error)))?;
     let (caller, caller_early) = taken(session).await?;
@@ -156,7 +161,9 @@ async fn taken(session: &mut ServerSession) -> Result<(Stream, Bytes), Fault> {
     let (nothing, _) = tokio::io::duplex(1);
     match std::mem::replace(session, ServerSession::new_http1(Box::new(nothing))) {
         ServerSession::H1(connection) => Ok((connection.into_inner(), early.unwrap_or_default())),
-        _ => Err(Fault::Internal("a WebSocket over something else than HTTP/1.1".into())),
+        _ => Err(Fault::Internal(
+            "a WebSocket over something else than HTTP/1.1".into(),
+        )),
     }
 }
 

@@ -50,7 +50,10 @@ async fn selected(gateway: &Gateway, grant: &Grant, plan: &SetupPlan) -> Result<
         )),
         None => Err(Refusal::new(
             Code::SelectionMissing,
-            format!("no model of {} is selected for {operation}; name one, or select one", provider.name),
+            format!(
+                "no model of {} is selected for {operation}; name one, or select one",
+                provider.name
+            ),
         )),
     }
 }

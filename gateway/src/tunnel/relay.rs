@@ -68,7 +68,10 @@ pub struct Tunnel<'t, 'c> {
 
 enum Step {
     First(FirstMessage),
-    Refused { closing: Closing, between_frames: bool },
+    Refused {
+        closing: Closing,
+        between_frames: bool,
+    },
     /// One side has said goodbye, or left.
     Ending,
     Over,
@@ -77,12 +80,7 @@ enum Step {
 }
 
 impl<'t, 'c> Tunnel<'t, 'c> {
-    pub fn new(
-        gateway: &'t Gateway,
-        permit: &'t Permit,
-        attempt: &'t mut Attempt<'c>,
-        ends: Ends,
-    ) -> Self {
+    pub fn new(gateway: &'t Gateway, permit: &'t Permit, attempt: &'t mut Attempt<'c>, ends: Ends) -> Self {
         let plan = &permit.grant.route().endpoint().socket;
         let first = plan.setup.as_ref().map(|_| First::default());
         let now = Instant::now();
@@ -94,7 +92,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             caller: ends.caller,
             provider: ends.provider,
             again: None,
-            standing: Standing::new(gateway),
+            standing: Standing::new(),
             deadline: None,
             closing: false,
             fault: None,
@@ -119,7 +117,10 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             let mut due = alarm.deadline();
             match step {
                 Step::First(message) => self.decide(message).await,
-                Step::Refused { closing, between_frames } => self.refuse(closing, between_frames),
+                Step::Refused {
+                    closing,
+                    between_frames,
+                } => self.refuse(closing, between_frames),
                 Step::Ending => self.end_by(ECHO),
                 Step::Drain => self.close(Closing::new(1001, "the gateway is going away; connect again")),
                 Step::Over => break,
@@ -183,9 +184,13 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                 None
             }
             Poll::Ready(Err(Break::First(message))) => Some(Step::First(message)),
-            Poll::Ready(Err(Break::Refused { closing, between_frames })) => {
-                Some(Step::Refused { closing, between_frames })
-            }
+            Poll::Ready(Err(Break::Refused {
+                closing,
+                between_frames,
+            })) => Some(Step::Refused {
+                closing,
+                between_frames,
+            }),
             // What the provider said before it closed may still be on its way.
             Poll::Ready(Err(Break::Unwritable(error))) => {
                 tracing::debug!(%error, "the provider takes no more");
@@ -251,7 +256,8 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             }
             Err(refusal) => {
                 let closing = closing_of(&refusal);
-                self.gateway.refused_in_socket(self.attempt.call(), grant, &refusal);
+                self.gateway
+                    .refused_in_socket(self.attempt.call(), grant, &refusal);
                 self.fault = Some(Fault::Refused(refusal));
                 self.refuse(closing, true);
             }
@@ -288,6 +294,8 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     async fn look_around(&mut self) {
         let (now, limits) = (Instant::now(), &self.gateway.limits);
         if now - self.recorded >= limits.socket_record_every {
+            self.attempt.messages();
+            self.attempt.carried(self.up.read, self.down.read);
             self.attempt.so_far();
             self.recorded = now;
         }
@@ -296,7 +304,10 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         }
         if self.has_stuck(now) {
             self.fault = Some(Fault::Broken("the provider has stopped reading".into()));
-            return self.close(Closing::new(1011, "provider_timeout: the provider has stopped reading"));
+            return self.close(Closing::new(
+                1011,
+                "provider_timeout: the provider has stopped reading",
+            ));
         }
         if self.is_idle(now) {
             let seconds = limits.socket_idle.as_secs();
@@ -338,12 +349,14 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             return Err(fault);
         }
         match self.messages().goodbye {
-            Some(Goodbye { by: ClosedBy::Caller, code: None }) => {
-                Err(Fault::CallerLeft("the connection ended without a goodbye".into()))
-            }
-            Some(Goodbye { by: ClosedBy::Provider, code: None }) => {
-                Err(Fault::Broken("the connection ended without a goodbye".into()))
-            }
+            Some(Goodbye {
+                by: ClosedBy::Caller,
+                code: None,
+            }) => Err(Fault::CallerLeft("the connection ended without a goodbye".into())),
+            Some(Goodbye {
+                by: ClosedBy::Provider,
+                code: None,
+            }) => Err(Fault::Broken("the connection ended without a goodbye".into())),
             _ => Ok(()),
         }
     }

@@ -11,15 +11,13 @@ use crate::proxy::Gateway;
 use crate::stages::authorise::{Grant, credential};
 
 pub struct Standing {
-    /// The vault's mark as of the last look.
-    mark: u64,
+    /// The vault's mark as of the last look; `None` before the first, for much may change during a handshake.
+    mark: Option<u64>,
 }
 
 impl Standing {
-    pub fn new(gateway: &Gateway) -> Self {
-        Self {
-            mark: gateway.vault.change_mark(),
-        }
+    pub fn new() -> Self {
+        Self { mark: None }
     }
 
     /// Why the connection may not go on, if it may not. Doubt lets it go on until it is settled.
@@ -28,7 +26,7 @@ impl Standing {
             return None;
         }
         let mark = gateway.vault.change_mark();
-        if mark == self.mark {
+        if self.mark == Some(mark) {
             return None;
         }
         let looked = match token_is_lost(gateway, grant).await {
@@ -37,7 +35,7 @@ impl Standing {
         };
         match looked {
             Ok(lost) => {
-                self.mark = mark;
+                self.mark = Some(mark);
                 lost.map(|refusal| closing_of(&refusal))
             }
             Err(Unsettled) => None,

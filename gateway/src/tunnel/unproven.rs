@@ -28,7 +28,7 @@ use crate::stages::admit::Permit;
 use crate::stages::answer::Held;
 use crate::stages::prepare::{Body, prepare};
 use crate::stages::record::{Attempt, Call, refused};
-use crate::stages::relay::{HANDSHAKE, left};
+use crate::stages::relay::HANDSHAKE;
 use crate::stages::upstream::{Event, Upstream, fault_of};
 use crate::stages::{Fault, Seen, Stop};
 use crate::telemetry::Kind;
@@ -81,7 +81,10 @@ impl Gateway {
             Ok(message) => self.decide_on(message, inbound, &head).await,
         };
         match decided {
-            Ok(permit) => self.relay_unproven(connector, waiting, call, permit, &head, wish).await,
+            Ok(permit) => {
+                self.relay_unproven(connector, waiting, call, permit, &head, wish)
+                    .await
+            }
             Err(stop) => {
                 let Stop { refusal, seen } = &stop;
                 refused(&self.vault, &self.meters, &self.strangers, call, seen, refusal);
@@ -259,5 +262,5 @@ async fn bid_goodbye(mut stream: Stream, closing: Closing) {
     };
     // Whether it was heard or not, the connection ends now.
     timeout(FAREWELL, said).await.ok();
-    stream.shutdown().await;
+    stream.shutdown().await.ok();
 }
