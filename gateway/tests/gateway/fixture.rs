@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Fixture {
     pub vault: Vault,
+    providers: Arc<Providers>,
     pub token: String,
     _folder: TempDir,
     pub registry: prometheus::Registry,
@@ -56,6 +57,10 @@ pub struct Options {
     pub fallback_after: Duration,
     pub attempts_time: Duration,
     pub spool_max_bytes: u64,
+    pub socket_idle: Duration,
+    pub socket_token_time: Duration,
+    pub socket_record_every: Duration,
+    pub close_on_revoke: Option<bool>,
 }
 
 impl Options {
@@ -79,6 +84,10 @@ impl Options {
             fallback_after: Duration::from_secs(10),
             attempts_time: Duration::from_secs(60),
             spool_max_bytes: 1 << 30,
+            socket_idle: Duration::from_secs(3_600),
+            socket_token_time: Duration::from_secs(10),
+            socket_record_every: Duration::from_secs(60),
+            close_on_revoke: None,
         }
     }
 
@@ -127,14 +136,14 @@ impl Options {
             attempts_time: self.attempts_time,
             spool_folder: None,
             spool_max_bytes: self.spool_max_bytes,
-            socket_idle: Duration::from_secs(3_600),
-            socket_token_time: Duration::from_secs(10),
-            socket_record_every: Duration::from_secs(60),
-            close_on_revoke: None,
+            socket_idle: self.socket_idle,
+            socket_token_time: self.socket_token_time,
+            socket_record_every: self.socket_record_every,
+            close_on_revoke: self.close_on_revoke,
         };
         let running = gateway::start(
             settings,
-            providers,
+            providers.clone(),
             vault.clone(),
             callers,
             app,
@@ -145,6 +154,7 @@ impl Options {
         let address = running.address();
         Fixture {
             vault,
+            providers,
             token,
             _folder: folder,
             registry,
@@ -287,6 +297,49 @@ impl Fixture {
         let found = settled(read, |items| items.len() >= count).await;
         assert_eq!(found.len(), count, "{found:#?}");
         found
+    }
+
+    /// How many usage events there are, once there are this many.
+    pub async fn usage_count(&self, count: usize) -> usize {
+        let read = || async {
+            let sums = self
+                .vault
+                .usage_summary(UsageFilter::default(), Vec::new())
+                .await
+                .unwrap();
+            let calls = sums.first().map_or(0, |sum| sum.calls);
+            vec![(); calls as usize]
+        };
+        settled(read, |calls| calls.len() >= count).await.len()
+    }
+
+    /// The only usage event, once it looks as expected.
+    pub async fn usage_once(&self, expected: impl Fn(&UsageEvent) -> bool) -> UsageEvent {
+        let read = || async { self.vault.read_usage(UsageFilter::default()).await.unwrap().items };
+        let mut found = settled(read, |items| items.iter().all(&expected)).await;
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found.remove(0)
+    }
+
+    pub async fn revoke_token(&self) {
+        let hash = vault::token::parse(&self.token).unwrap();
+        let caller = self.vault.token(&hash).await.unwrap().unwrap();
+        let id = caller.token_id.unwrap();
+        assert!(self.vault.revoke_token(&actor(), id, None).await.unwrap());
+    }
+
+    pub async fn delete_key(&self) {
+        let (owner, provider) = (Owner::User(ada()), ProviderId::new(PROVIDER));
+        assert!(
+            self.vault
+                .delete_credential(&actor(), &owner, &provider)
+                .await
+                .unwrap()
+        );
+    }
+
+    pub async fn replace_key(&self) {
+        store_key(&self.vault, &self.providers, PROVIDER).await;
     }
 
     pub async fn refusals(&self, count: usize) -> Vec<AuditEvent> {
