@@ -4,6 +4,7 @@
 //! no pointer leads to is skipped at the speed of a byte search, and so is what is nested too deeply. A
 //! document that is not JSON ends the reading; what was read until then stands.
 
+use super::json_sound::{Base64, Sound};
 use super::json_string::{Piece, StringReader};
 use super::sound::Mime;
 use crate::descriptor::{Pointer, Step};
@@ -45,16 +46,6 @@ pub(crate) struct Found {
     pub sound: Sound,
 }
 
-/// Sound as far as its MIME type tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Sound {
-    /// Bytes of which no MIME type says how long they last.
-    pub bytes: u64,
-    pub seconds: f64,
-    /// Some of it has no constant rate.
-    pub unmeasured: bool,
-}
-
 /// A set of wants, one bit each.
 type Wanted = u64;
 
@@ -80,23 +71,6 @@ pub(crate) struct JsonScanner {
     mime: Option<Mime>,
     /// Bytes of sound per want, in an object that is still open.
     pending: Vec<u64>,
-}
-
-/// The length of what a string of base64 holds, with or without padding.
-#[derive(Debug, Default)]
-struct Base64 {
-    digits: u64,
-}
-
-impl Base64 {
-    fn pass(&mut self, run: &[u8]) {
-        let padding = run.iter().rev().take_while(|byte| **byte == b'=').count();
-        self.digits += (run.len() - padding) as u64;
-    }
-
-    fn bytes(&self) -> u64 {
-        self.digits.saturating_mul(3) / 4
-    }
 }
 
 /// What is read off the text of a string.
@@ -274,14 +248,7 @@ impl JsonScanner {
         let mime = self.mime.take();
         for nth in self.bits(members) {
             let bytes = std::mem::take(&mut self.pending[nth]);
-            let sound = &mut self.found[nth].sound;
-            match mime {
-                Some(Mime::Samples(Some(rate))) => sound.seconds += bytes as f64 / rate,
-                None | Some(Mime::Samples(None)) => sound.bytes += bytes,
-                // The head of a WAVE file is inside of the base64, where nobody looks.
-                Some(Mime::Wave(_) | Mime::Compressed) => sound.unmeasured |= bytes > 0,
-                Some(Mime::Silent) => {}
-            }
+            self.found[nth].sound.add(bytes, mime);
         }
     }
 
@@ -415,7 +382,8 @@ impl JsonScanner {
             }
             match self.string.push(byte) {
                 Some(Piece::Byte(byte)) if !byte.is_ascii_whitespace() => self.base64.pass(&[byte]),
-                Some(Piece::Char(c)) if c != '=' => self.base64.pass(b"A"),
+                Some(Piece::Char('=')) => self.base64.pass(b"="),
+                Some(Piece::Char(_)) => self.base64.pass(b"A"),
                 _ => {}
             }
         }

@@ -5,6 +5,7 @@
 //! read: what neither the provider says nor can be measured stays `None`.
 
 pub(crate) mod json;
+pub(crate) mod json_sound;
 pub(crate) mod json_string;
 mod multipart;
 mod readers;

@@ -7,7 +7,8 @@ use super::seconds::SecondsMeter;
 use crate::descriptor::{
     BodyMatch, MessageShape, Occasion, PartBody, PartPlan, Pointer, Provider, SocketPlan,
 };
-use crate::meter::json::{Found, JsonScanner, Sound, Take, Want};
+use crate::meter::json::{Found, JsonScanner, Take, Want};
+use crate::meter::json_sound::Sound;
 use crate::meter::{SsmlScanner, TextCounter};
 use crate::rules::{Judged, judge_message};
 
@@ -266,9 +267,7 @@ impl JsonReader {
         let found = self.scanner.found();
         let mut sound = Sound::default();
         for one in &found[self.places.audio.clone()] {
-            sound.bytes = sound.bytes.saturating_add(one.sound.bytes);
-            sound.seconds += one.sound.seconds;
-            sound.unmeasured |= one.sound.unmeasured;
+            sound.join(&one.sound);
         }
         let said = Said {
             characters: length(&found[self.places.characters.clone()]),

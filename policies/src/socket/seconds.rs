@@ -1,7 +1,7 @@
 //! Seconds of sound from one side of a WebSocket.
 
 use crate::descriptor::SoundPlan;
-use crate::meter::json::Sound;
+use crate::meter::json_sound::Sound;
 use crate::meter::{Mime, WaveHead};
 use crate::places;
 
