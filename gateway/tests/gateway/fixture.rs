@@ -304,7 +304,7 @@ impl Fixture {
         let read = || async {
             let sums = self
                 .vault
-                .usage_summary(UsageFilter::default(), Vec::new())
+                .summarise_usage(UsageFilter::default(), &[])
                 .await
                 .unwrap();
             let calls = sums.first().map_or(0, |sum| sum.calls);

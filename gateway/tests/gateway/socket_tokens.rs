@@ -142,7 +142,7 @@ async fn an_endless_first_message_is_cut_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_provider_says_to_a_held_caller_is_a_goodbye_as_well() {
     let provider = crate::provider::Provider::always(
-        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 56\r\n\r\n\
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 59\r\n\r\n\
          {\"detail\":{\"status\":\"invalid_api_key\",\"message\":\"Invalid\"}}",
     )
     .await;

@@ -16,7 +16,7 @@ use crate::socket_fixture::{INPUT, PATIENCE, Provider, closing, goodbye, hear, h
 async fn messages_of_any_kind_and_size_pass_both_ways_in_their_order() {
     let provider = Provider::echo().await;
     let fixture = Fixture::to(provider.address).await;
-    let mut socket = opened(&fixture, INPUT).await;
+    let socket = opened(&fixture, INPUT).await;
     let messages = [
         Message::text("{\"text\":\"hello\"}"),
         Message::binary(vec![0xff; 3]),
@@ -144,7 +144,7 @@ async fn three_hundred_handshakes_at_once_all_succeed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_at_the_upgrade_passes_as_it_is_and_marks_the_key() {
     let provider = crate::provider::Provider::always(
-        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 56\r\n\r\n\
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 59\r\n\r\n\
          {\"detail\":{\"status\":\"invalid_api_key\",\"message\":\"Invalid\"}}",
     )
     .await;
