@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -31,6 +31,10 @@ impl Wish {
         let refuse = |message| Err(Refusal::new(Code::InvalidRequest, message));
         if head.method != Method::GET || head.version != Version::HTTP_11 {
             return refuse("ask for a WebSocket with GET over HTTP/1.1");
+        }
+        let length = head.headers.get(CONTENT_LENGTH);
+        if length.is_some_and(|length| length != "0") || head.headers.contains_key(TRANSFER_ENCODING) {
+            return refuse("a WebSocket is asked for without a body");
         }
         if !lists(&head.headers, &CONNECTION, "upgrade") {
             return refuse("a WebSocket is asked for with the header Connection: Upgrade too");
@@ -142,6 +146,8 @@ mod tests {
         for change in [
             ("connection", "keep-alive"),
             ("sec-websocket-version", "8"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
             ("sec-websocket-key", "short"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZSBpcyBsb25n"),
         ] {

@@ -58,6 +58,7 @@ impl Gateway {
             }
         };
         if inbound.may_show_token_later() {
+            marks.resolved(&inbound.provider.id, None);
             return self
                 .serve_unproven(connector, session, call, inbound, &wish, &marks)
                 .await;

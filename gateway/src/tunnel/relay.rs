@@ -8,6 +8,8 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{Fuse, FusedFuture};
 use pingora::protocols::Stream;
 use policies::rules;
 use policies::socket::frames::Closing;
@@ -20,7 +22,7 @@ use uuid::Uuid;
 
 use super::messages::{FromCaller, FromProvider, Goodbye, Messages, News};
 use super::pipe::{Break, Pipe};
-use super::standing::Standing;
+use super::standing::{self, Looked, Mark};
 use super::{closing_of, model};
 use crate::proxy::Gateway;
 use crate::stages::Fault;
@@ -53,7 +55,7 @@ pub struct Tunnel<'t, 'c> {
     up: Pipe,
     down: Pipe,
     again: Option<Again>,
-    standing: Standing,
+    mark: Mark,
     /// Once the end has begun, when it has to be over.
     deadline: Option<Instant>,
     /// The end is of our making.
@@ -76,6 +78,7 @@ enum Step {
     Ending,
     Over,
     Tick,
+    Looked(Looked),
     Drain,
 }
 
@@ -92,7 +95,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             caller: ends.caller,
             provider: ends.provider,
             again: None,
-            standing: Standing::new(),
+            mark: Mark::default(),
             deadline: None,
             closing: false,
             fault: None,
@@ -107,10 +110,13 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     pub async fn run(mut self, mut draining: watch::Receiver<bool>) -> Result<(), Fault> {
         let alarm = sleep_until(Instant::now() + TICK);
         tokio::pin!(alarm);
+        // Beside the messages, which do not wait for a database.
+        let mut looking = Fuse::terminated();
         loop {
             let step = tokio::select! {
                 biased;
                 step = poll_fn(|cx| self.poll(cx)) => step,
+                looked = &mut looking => Step::Looked(looked),
                 () = alarm.as_mut() => Step::Tick,
                 _ = draining.wait_for(|now| *now), if self.deadline.is_none() => Step::Drain,
             };
@@ -124,9 +130,14 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                 Step::Ending => self.end_by(ECHO),
                 Step::Drain => self.close(Closing::new(1001, "the gateway is going away; connect again")),
                 Step::Over => break,
+                Step::Looked(looked) => self.stands(looked),
                 Step::Tick => {
-                    self.look_around().await;
+                    self.look_around();
                     due = Instant::now() + TICK;
+                    let (gateway, grant, mark) = (self.gateway, &self.permit.grant, self.mark);
+                    if looking.is_terminated() && standing::has_moved(gateway, mark) {
+                        looking = Box::pin(standing::look(gateway, grant, mark)).fuse();
+                    }
                 }
             }
             let due = self.deadline.map_or(due, |end| end.min(due));
@@ -291,7 +302,14 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         self.deadline = Some(self.deadline.map_or(end, |earlier| earlier.min(end)));
     }
 
-    async fn look_around(&mut self) {
+    fn stands(&mut self, looked: Looked) {
+        self.mark = looked.mark;
+        if let Some(closing) = looked.lost.filter(|_| self.deadline.is_none()) {
+            self.close(closing);
+        }
+    }
+
+    fn look_around(&mut self) {
         let (now, limits) = (Instant::now(), &self.gateway.limits);
         if now - self.recorded >= limits.socket_record_every {
             self.attempt.messages();
@@ -312,10 +330,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         if self.is_idle(now) {
             let seconds = limits.socket_idle.as_secs();
             let reason = format!("neither side has sent anything for {seconds} seconds");
-            return self.close(Closing::new(1001, &reason));
-        }
-        if let Some(closing) = self.standing.lost(self.gateway, &self.permit.grant).await {
-            self.close(closing);
+            self.close(Closing::new(1001, &reason));
         }
     }
 

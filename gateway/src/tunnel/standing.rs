@@ -10,36 +10,38 @@ use super::closing_of;
 use crate::proxy::Gateway;
 use crate::stages::authorise::{Grant, credential};
 
-pub struct Standing {
-    /// The vault's mark as of the last look; `None` before the first, for much may change during a handshake.
-    mark: Option<u64>,
+/// The vault's mark as of the last look; `None` before the first, for much may change during a handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark(Option<u64>);
+
+/// What a look has found.
+pub struct Looked {
+    pub mark: Mark,
+    /// Why the connection may not go on, if it may not.
+    pub lost: Option<Closing>,
 }
 
-impl Standing {
-    pub fn new() -> Self {
-        Self { mark: None }
-    }
+/// Whether anything has changed that a connection may stand on.
+pub fn has_moved(gateway: &Gateway, last: Mark) -> bool {
+    gateway.limits.close_on_revoke != Some(false) && Mark(Some(gateway.vault.change_mark())) != last
+}
 
-    /// Why the connection may not go on, if it may not. Doubt lets it go on until it is settled.
-    pub async fn lost(&mut self, gateway: &Gateway, grant: &Grant) -> Option<Closing> {
-        if gateway.limits.close_on_revoke == Some(false) {
-            return None;
-        }
-        let mark = gateway.vault.change_mark();
-        if self.mark == Some(mark) {
-            return None;
-        }
-        let looked = match token_is_lost(gateway, grant).await {
-            Ok(None) => credential_is_lost(gateway, grant).await,
-            looked => looked,
-        };
-        match looked {
-            Ok(lost) => {
-                self.mark = Some(mark);
-                lost.map(|refusal| closing_of(&refusal))
-            }
-            Err(Unsettled) => None,
-        }
+/// Looks again. What cannot be settled now leaves the mark as it was, so that the next look is for the same.
+pub async fn look(gateway: &Gateway, grant: &Grant, last: Mark) -> Looked {
+    let mark = Mark(Some(gateway.vault.change_mark()));
+    let found = match token_is_lost(gateway, grant).await {
+        Ok(None) => credential_is_lost(gateway, grant).await,
+        found => found,
+    };
+    match found {
+        Ok(lost) => Looked {
+            mark,
+            lost: lost.map(|refusal| closing_of(&refusal)),
+        },
+        Err(Unsettled) => Looked {
+            mark: last,
+            lost: None,
+        },
     }
 }
 

@@ -54,6 +54,7 @@ impl Provider {
                 let (seen, converse) = (seen.clone(), converse.clone());
                 tokio::spawn(async move {
                     stream.set_nodelay(true).unwrap();
+                    #[expect(clippy::result_large_err, reason = "the library asks for this type")]
                     let agree = |request: &Request, mut response: Response| {
                         seen.lock().push(shown(request));
                         for (name, value) in headers {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use policies::descriptor::{Endpoint, EndpointMethod, Provider, Providers, Settings};
+use policies::descriptor::{Provider, Providers, Settings};
 use policies::rewrite::upstream_head;
 use policies::rules::{Inbound, Route, recognise, route};
 use policies::vocabulary::{Code, Dialect, Refusal};
@@ -82,21 +82,9 @@ pub fn routed(method: &str, target: &str, head: &[(&str, &str)]) -> Result<(Inbo
 /// What every upgrade says.
 pub const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "websocket")];
 
-/// The listed WebSocket that a target opens.
+/// The WebSocket that a target opens.
 pub fn socket(target: &str) -> (Inbound, Route) {
-    let inbound = seen("GET", target, &UPGRADE).unwrap_or_else(|(_, refusal)| panic!("{refusal:?}"));
-    let is_meant = |endpoint: &Endpoint| {
-        let path = inbound.raw_path.strip_prefix(endpoint.upstream_prefix.as_str());
-        endpoint.method == EndpointMethod::WebSocket
-            && path.is_some_and(|path| endpoint.path.matches(path, |_, _| {}))
-    };
-    let endpoint = inbound.provider.endpoints.iter().position(is_meant);
-    let route = Route {
-        provider: inbound.provider.clone(),
-        endpoint: endpoint.unwrap_or_else(|| panic!("{target} is not listed")),
-        model_from_path: None,
-    };
-    (inbound, route)
+    routed("GET", target, &UPGRADE).unwrap_or_else(|code| panic!("{target}: {code}"))
 }
 
 /// A head on its way to a provider, as golden files show it.
