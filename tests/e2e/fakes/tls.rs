@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -41,6 +44,24 @@ impl Authority {
         let path = folder.join("authority.pem");
         std::fs::write(&path, self.certificate_pem()).expect("write the authority's certificate");
         path
+    }
+
+    /// A client's side of TLS with a server that this authority vouches for as localhost.
+    pub async fn connect(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions the provider has")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connector = TlsConnector::from(Arc::new(config));
+        connector
+            .connect(name, stream)
+            .await
+            .expect("a certificate to trust")
     }
 
     pub fn identity(&self) -> Identity {
