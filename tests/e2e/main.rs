@@ -13,6 +13,7 @@ mod lifecycle;
 mod lists;
 mod native;
 mod nodes;
+mod realtime_direct;
 mod record;
 mod refusals;
 mod reload;
