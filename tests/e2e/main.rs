@@ -19,6 +19,8 @@ mod refusals;
 mod reload;
 mod sdk;
 mod sign_in;
+mod socket_conduct;
+mod socket_fakes;
 mod strict_fakes;
 mod strict_others;
 mod strictness;

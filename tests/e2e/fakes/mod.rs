@@ -31,7 +31,7 @@ use http::{Request, Response};
 
 pub use behaviour::{Behaviour, Canned, Gate};
 pub use hosts::Fakes;
-pub use seen::{Ending, Seen, Side};
+pub use seen::{Ending, Seen};
 
 /// Whose manners a fake has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

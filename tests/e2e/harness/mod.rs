@@ -6,6 +6,7 @@ mod asks;
 pub mod calls;
 pub mod command;
 pub mod config;
+pub mod dial;
 pub mod direct;
 pub mod node;
 pub mod planted;
@@ -14,6 +15,7 @@ pub mod relay;
 pub mod sdk;
 pub mod socket;
 pub mod sound;
+pub mod talk;
 pub mod unified;
 pub mod world;
 
