@@ -19,12 +19,12 @@ async fn fake(conduct: Conduct) -> Arc<Fake> {
     fake
 }
 
-fn dial<'w>(fake: &Fake) -> Dial<'w> {
+fn dial(fake: &Fake) -> Dial {
     Dial::to(&format!("{}{}", fake.url, talk::speech())).header("xi-api-key", KEY)
 }
 
 /// A socket on which the blank first message has been said.
-async fn begun<'w>(fake: &Fake) -> Socket<'w> {
+async fn begun(fake: &Fake) -> Socket {
     let mut socket = dial(fake).open().await;
     socket.send_json(&talk::blank()).await;
     socket

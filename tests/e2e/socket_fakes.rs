@@ -23,11 +23,11 @@ async fn fake(kind: Kind) -> Arc<Fake> {
     fake
 }
 
-fn dial<'w>(fake: &Fake, path: &str) -> Dial<'w> {
+fn dial(fake: &Fake, path: &str) -> Dial {
     Dial::to(&format!("{}{path}", fake.url)).header(fake.kind.key_header(), KEY)
 }
 
-fn azure_dial<'w>(fake: &Fake, path: &str) -> Dial<'w> {
+fn azure_dial(fake: &Fake, path: &str) -> Dial {
     dial(fake, path).header("X-ConnectionId", "0123456789ABCDEF0123456789ABCDEF")
 }
 

@@ -209,6 +209,13 @@ impl Fake {
         self.seen.lock().unwrap().len()
     }
 
+    /// Every message that came on WebSockets, whosever.
+    pub fn messages_heard(&self) -> u64 {
+        let seen = self.seen.lock().unwrap();
+        let sockets = seen.iter().filter_map(|call| call.socket.as_ref());
+        sockets.map(|socket| socket.heard).sum()
+    }
+
     pub fn call_count_of(&self, method: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|call| call.method == method).count()

@@ -4,11 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -46,22 +43,16 @@ impl Authority {
         path
     }
 
-    /// A client's side of TLS with a server that this authority vouches for as localhost.
-    pub async fn connect(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+    /// A client's side of TLS that trusts this authority alone.
+    pub fn client(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions the provider has")
             .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").expect("a name");
-        let connector = TlsConnector::from(Arc::new(config));
-        connector
-            .connect(name, stream)
-            .await
-            .expect("a certificate to trust")
+            .with_no_client_auth()
     }
 
     pub fn identity(&self) -> Identity {

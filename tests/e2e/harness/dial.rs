@@ -1,21 +1,26 @@
 //! Handshakes of WebSockets, written out, and the answers to them: an upgrade or a refusal.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::Planted;
 use super::socket::{Socket, Stream};
 use crate::fakes::tls::Authority;
 
 /// A handshake that is still to be made.
-pub struct Dial<'w> {
+pub struct Dial {
     address: String,
     target: String,
     headers: Vec<(String, String)>,
-    authority: Option<&'w Authority>,
-    planted: Option<&'w Planted>,
+    tls: Option<Arc<ClientConfig>>,
+    planted: Option<Arc<Planted>>,
 }
 
 /// The head of an answer.
@@ -57,7 +62,7 @@ impl Refused {
     }
 }
 
-impl<'w> Dial<'w> {
+impl Dial {
     /// `url` begins with `http://` or `ws://`, or with `https://` or `wss://` where `trusting` is called too.
     pub fn to(url: &str) -> Self {
         let (_, rest) = url.split_once("://").expect("a whole URL");
@@ -67,7 +72,7 @@ impl<'w> Dial<'w> {
             address,
             target,
             headers: Vec::new(),
-            authority: None,
+            tls: None,
             planted: None,
         }
     }
@@ -77,17 +82,17 @@ impl<'w> Dial<'w> {
         self
     }
 
-    pub fn trusting(mut self, authority: &'w Authority) -> Self {
-        self.authority = Some(authority);
+    pub fn trusting(mut self, authority: &Authority) -> Self {
+        self.tls = Some(Arc::new(authority.client()));
         self
     }
 
-    pub fn searched(mut self, planted: &'w Planted) -> Self {
-        self.planted = Some(planted);
+    pub fn searched(mut self, planted: &Arc<Planted>) -> Self {
+        self.planted = Some(planted.clone());
         self
     }
 
-    pub async fn open(self) -> Socket<'w> {
+    pub async fn open(self) -> Socket {
         let target = self.target.clone();
         match self.attempt().await {
             Ok(socket) => socket,
@@ -102,13 +107,13 @@ impl<'w> Dial<'w> {
         }
     }
 
-    pub async fn attempt(self) -> Result<Socket<'w>, Refused> {
+    pub async fn attempt(self) -> Result<Socket, Refused> {
         let tcp = TcpStream::connect(&self.address).await.expect("somebody listens");
         tcp.set_nodelay(true).expect("an option that sockets have");
         let handle = tcp.as_fd().try_clone_to_owned().expect("one more handle").into();
-        let stream: Box<dyn Stream> = match self.authority {
+        let stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(tcp),
-            Some(authority) => Box::new(authority.connect(tcp).await),
+            Some(tls) => Box::new(secured(tls.clone(), tcp).await),
         };
         let mut socket = Socket {
             head: Head {
@@ -118,7 +123,7 @@ impl<'w> Dial<'w> {
             stream,
             handle,
             buffer: Vec::new(),
-            planted: self.planted,
+            planted: self.planted.clone(),
         };
         socket.send_raw(self.request().as_bytes()).await;
         socket.head = socket.read_head().await;
@@ -140,7 +145,7 @@ impl<'w> Dial<'w> {
     }
 }
 
-impl Socket<'_> {
+impl Socket {
     /// A body of a known length, of chunks, or up to the connection's end.
     async fn refusal(mut self) -> Refused {
         let length = self
@@ -159,4 +164,10 @@ impl Socket<'_> {
             head: self.head,
         }
     }
+}
+
+async fn secured(tls: Arc<ClientConfig>, stream: TcpStream) -> TlsStream<TcpStream> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connecting = TlsConnector::from(tls).connect(name, stream);
+    connecting.await.expect("a certificate to trust")
 }

@@ -13,6 +13,7 @@ pub mod planted;
 pub mod realtime;
 pub mod relay;
 pub mod sdk;
+pub mod secure;
 pub mod socket;
 pub mod sound;
 pub mod talk;

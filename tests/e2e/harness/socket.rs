@@ -1,6 +1,7 @@
 //! A WebSocket client of the tests' own, raw enough for what no library sends: frames in pieces, odd frames, half a
 //! connection. It checks what it receives by RFC 6455 and searches it for planted secrets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -42,16 +43,16 @@ pub struct Close {
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-pub struct Socket<'w> {
+pub struct Socket {
     pub head: Head,
     pub(super) stream: Box<dyn Stream>,
     /// The same connection, to end it as no library does.
     pub(super) handle: socket2::Socket,
     pub(super) buffer: Vec<u8>,
-    pub(super) planted: Option<&'w Planted>,
+    pub(super) planted: Option<Arc<Planted>>,
 }
 
-impl Socket<'_> {
+impl Socket {
     pub(super) fn check_head(&self) {
         let accept = self.head.header("sec-websocket-accept");
         assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{:?}", self.head);
@@ -95,7 +96,7 @@ impl Socket<'_> {
     }
 
     pub(super) fn search(&self, place: &str, bytes: &[u8]) {
-        if let Some(planted) = self.planted {
+        if let Some(planted) = &self.planted {
             planted.search(place, bytes);
         }
     }
@@ -192,12 +193,12 @@ impl Socket<'_> {
 
     async fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
-            if let Some((first, start, length)) = frame_head(&self.buffer) {
-                if self.buffer.len() >= start + length {
-                    let payload = self.buffer[start..start + length].to_vec();
-                    self.buffer.drain(..start + length);
-                    return Some((first, payload));
-                }
+            if let Some((first, start, length)) = frame_head(&self.buffer)
+                && self.buffer.len() >= start + length
+            {
+                let payload = self.buffer[start..start + length].to_vec();
+                self.buffer.drain(..start + length);
+                return Some((first, payload));
             }
             if !self.read_more().await {
                 return None;

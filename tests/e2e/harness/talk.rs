@@ -103,7 +103,7 @@ pub fn usp_ssml(words: &str) -> String {
     usp("ssml", "application/ssml+xml", &ssml)
 }
 
-impl Socket<'_> {
+impl Socket {
     /// ElevenLabs' speech up to the last message: the sound of all pieces.
     pub async fn speech(&mut self) -> Vec<u8> {
         let mut samples = Vec::new();
@@ -165,14 +165,36 @@ impl Socket<'_> {
 
 impl World {
     /// A handshake with the gateway, without a token yet.
-    pub fn dial(&self, path: &str) -> Dial<'_> {
+    pub fn dial(&self, path: &str) -> Dial {
         Dial::to(&self.gateway(path)).searched(&self.planted)
     }
 
     /// The same with the user's token where the provider takes its key.
-    pub fn dial_as(&self, user: &User, provider: &str, path: &str) -> Dial<'_> {
+    pub fn dial_as(&self, user: &User, provider: &str, path: &str) -> Dial {
         let header = self.fakes.of(provider)[0].kind.key_header();
         self.dial(&format!("/{provider}{path}"))
             .header(header, &user.token)
     }
+}
+
+/// A world whose providers converse, with a gateway of these settings.
+pub async fn world(settings: &[(&str, toml::Value)]) -> World {
+    World::unified_with(|config, _| {
+        for (name, value) in settings {
+            super::config::set(config, &format!("gateway.{name}"), value.clone());
+        }
+    })
+    .await
+}
+
+/// What a WebSocket's record says of its end.
+#[track_caller]
+pub fn assert_ended(record: &Value, code: impl Into<Option<u16>>, by: &str, outcome: &str) {
+    let found = (&record["close_code"], &record["closed_by"], &record["outcome"]);
+    assert_eq!(
+        found,
+        (&json!(code.into()), &json!(by), &json!(outcome)),
+        "{record:#}"
+    );
+    assert_eq!(record["status"], 101, "{record:#}");
 }

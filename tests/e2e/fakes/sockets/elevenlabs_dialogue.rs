@@ -133,7 +133,7 @@ async fn check(link: &mut Link, setting: &Setting, message: &Value, is_first: bo
         "TextToDialogueWebsocketClientMessage"
     };
     let mut wrong = Spec::ElevenLabs.refuses(schema, message);
-    if wrong.is_none() && is_first != !message["voices"].is_null() {
+    if wrong.is_none() && is_first == message["voices"].is_null() {
         wrong = Some("voices belong to a dialogue's first message, and only there".to_owned());
     }
     match wrong {
