@@ -226,9 +226,10 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                 self.attempt.messages().ended(ClosedBy::Provider, None);
                 None
             }
+            // A caller that has said goodbye need not wait for an echo.
             Poll::Ready(Err(Break::Unwritable(error))) => {
+                tracing::debug!(%error, "the caller takes no more");
                 self.attempt.messages().ended(ClosedBy::Caller, None);
-                self.fault = Some(Fault::CallerLeft(error.kind().to_string()));
                 Some(Step::Over)
             }
             Poll::Ready(Err(Break::First(_) | Break::Refused { .. })) => None,
