@@ -17,6 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// As much as one record of TLS holds.
 const ROOM: usize = 16 * 1024;
 
+/// After this many reads it is the other direction's turn, and other connections'.
+const TURN: usize = 16;
+
+/// What may be held back because of a name that is not read to its end: the name, and what is sent between its parts.
+const LONGEST_HELD: usize = 64 * 1024;
+
 /// A first message may hold a long instruction for a model, and some history.
 const LONGEST_FIRST: usize = 1024 * 1024;
 
@@ -57,6 +63,8 @@ enum State {
     /// Our own last words go out at the next frame's beginning; what else is read is heard and not passed on.
     LastWords(Vec<u8>),
     Spoken,
+    /// The other side is told that nothing more comes, in the middle of a frame.
+    Cut,
     /// Nothing more comes. The other side is told once all is written.
     Ended,
     Over,
@@ -72,7 +80,7 @@ impl Pipe {
             unflushed: false,
             deaf: false,
             state: State::Passing,
-            read: 0,
+            read: early.len() as u64,
             written: 0,
         }
     }
@@ -105,7 +113,8 @@ impl Pipe {
         }
     }
 
-    /// Ends what passes at once: with these words if a frame may stand there.
+    /// Ends what passes at once: with these words if a frame may stand there. What else is sent is taken in and
+    /// dropped, for to close a connection on unread bytes would take our goodbye from its reader.
     pub fn break_off(&mut self, words: Option<Vec<u8>>) {
         self.first = None;
         match words {
@@ -113,7 +122,7 @@ impl Pipe {
                 self.ready.extend_from_slice(&words);
                 self.state = State::Spoken;
             }
-            None => self.state = State::Ended,
+            None => self.state = State::Cut,
         }
     }
 
@@ -131,10 +140,11 @@ impl Pipe {
         to: &mut Stream,
         ear: &mut impl Ear,
     ) -> Poll<Result<(), Break>> {
-        if self.first.is_none() && !self.held.is_empty() && self.ready.is_empty() {
+        // What came with the head, or was held for a decision that has been made.
+        if !self.held.is_empty() && self.ready.is_empty() {
             self.look_at_held(ear)?;
         }
-        loop {
+        for _ in 0..TURN {
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
@@ -146,6 +156,10 @@ impl Pipe {
                 self.state = State::Spoken;
                 continue;
             }
+            if matches!(self.state, State::Cut) {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).ok();
+                self.state = State::Spoken;
+            }
             if matches!(self.state, State::Ended) {
                 // A side that is gone cannot be told, and need not be.
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).ok();
@@ -154,6 +168,8 @@ impl Pipe {
             }
             ready!(self.poll_read(cx, from, to, ear))?;
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
@@ -207,6 +223,7 @@ impl Pipe {
             };
             let (passing, held) = bytes.split_at(passing);
             self.held.extend_from_slice(held);
+            // At most a read's worth, which is less than is too much.
             self.pass(cx, passing, to)
         })
     }
@@ -268,6 +285,13 @@ impl Pipe {
                 let passed = held.split_to(passing);
                 if matches!(self.state, State::Passing | State::LastWords(_)) {
                     self.ready.extend_from_slice(&passed);
+                }
+                if held.len() > LONGEST_HELD {
+                    self.deaf = true;
+                    return Err(Break::Refused {
+                        closing: Closing::new(1008, "a message is in too many parts to be read"),
+                        between_frames: false,
+                    });
                 }
                 self.held = held;
                 Ok(())

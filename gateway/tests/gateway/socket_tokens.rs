@@ -184,3 +184,24 @@ async fn a_frame_that_could_be_read_in_two_ways_ends_the_connection_before_it_pa
         (Some(ClosedBy::Gateway), Some(1002))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_never_ends_is_not_waited_for() {
+    let (provider, texts) = listening().await;
+    let fixture = Fixture::to(provider.address).await;
+    let mut socket = opened(&fixture, INPUT).await;
+    let begun = Frame::message(b"{\"a\":1,".to_vec(), OpCode::Data(Data::Text), false);
+    socket.send(Message::Frame(begun)).await.unwrap();
+    for _ in 0..1_000 {
+        let ping = socket.send(Message::Ping(vec![0; 125].into())).await;
+        if ping.is_err() {
+            break;
+        }
+    }
+    let (code, reason) = goodbye(&mut socket).await;
+    assert_eq!(
+        (code, reason.as_str()),
+        (1008, "a message is in too many parts to be read")
+    );
+    assert!(texts.lock().is_empty());
+}
