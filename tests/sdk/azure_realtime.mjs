@@ -100,4 +100,3 @@ await run(
   },
   (error) => ({ code: error.code ?? null, body: error.body ?? String(error) }),
 );
-process.exit();

@@ -48,7 +48,7 @@ async function transcribe(commitStrategy) {
   })();
   // The other side may have closed meanwhile; how, the event says.
   sent.catch(() => {});
-  const message = await Promise.race([committed, pause(30_000).then(() => Promise.reject(new Ended(failure)))]);
+  const message = await Promise.race([committed, pause(30_000, undefined, { ref: false }).then(() => Promise.reject(new Ended(failure)))]);
   connection.close();
   return { text: message.text, words: message.words.length, partials };
 }
@@ -60,4 +60,3 @@ await run(
   },
   (error) => ({ body: error.body ?? String(error) }),
 );
-process.exit();

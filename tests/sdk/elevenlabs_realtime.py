@@ -28,13 +28,22 @@ class Ended(Exception):
         self.body = {"reason": close["reason"], "message": failure}
 
 
-def speech():
+def speak():
     client = ElevenLabs(base_url=BASE_URL, api_key=KEY)
     pieces = client.text_to_speech.convert_realtime(
         VOICE, text=iter(WORDS), model_id="eleven_flash_v2_5", output_format="mp3_44100_128"
     )
     pieces = list(pieces)
     return {"audio": base64.b64encode(b"".join(pieces)).decode(), "pieces": len(pieces)}
+
+
+def speech():
+    try:
+        return speak()
+    except TimeoutError:
+        # The websockets package reads and writes one TLS connection in two threads. About once in a thousand times the
+        # handshake then hangs in the client, whoever serves, and the server never sees the request.
+        return speak()
 
 
 def blocks():

@@ -44,7 +44,7 @@ async function converse(model, send) {
       await send(opened);
     }, reject);
   });
-  await Promise.race([finished, pause(30_000).then(() => Promise.reject(new Ended(null, "it takes too long")))]);
+  await Promise.race([finished, pause(30_000, undefined, { ref: false }).then(() => Promise.reject(new Ended(null, "it takes too long")))]);
   session.close();
   return { ...turn, audio: Buffer.concat(turn.audio).toString("base64") };
 }
@@ -71,4 +71,3 @@ await run(
   },
   (error) => ({ status: error.status ?? null, body: error.body ?? String(error) }),
 );
-process.exit();

@@ -61,6 +61,8 @@ pub struct SocketSeen {
     pub spoken: Vec<String>,
     /// The words that were made out in the caller's audio, phrase by phrase.
     pub made_out: Vec<String>,
+    /// How much sound the caller sent, whether or not it was listened to.
+    pub audio_seconds: f64,
     /// The close frame that came first.
     pub closed: Option<Closed>,
 }

@@ -60,34 +60,42 @@ pub fn setting(call: &Call, seen: &Seen, path: &[&str], key: Key) -> Result<Opti
 
 pub async fn converse(link: &mut Link, mut setting: Setting) -> Result<Infallible, Over> {
     let mut configured = false;
-    let mut ended = None;
+    let mut ended: Option<Ended> = None;
     loop {
         let message = Incoming::next(link).await?;
-        match message.path().as_str() {
-            // Sound that was on its way when the turn ended.
-            "audio" if ended.as_deref() == Some(message.request()) => {}
-            "speech.config" => {
+        // Sound that was on its way when the turn ended.
+        let late = ended.as_ref().filter(|ended| ended.request == message.request());
+        match (message.path().as_str(), late) {
+            ("audio", Some(ended)) => ended.listener.count(link, &message.body),
+            ("speech.config", _) => {
                 let config = message.json(link).await?;
                 check_schema(link, "SpeechConfigMessage", &config).await?;
                 configured = true;
             }
-            "speech.context" if configured => {
+            ("speech.context", _) if configured => {
                 let context = message.json(link).await?;
                 check_schema(link, "SpeechContextMessage", &context).await?;
                 setting.read(&context);
             }
-            "audio" if configured && message.binary => {
-                ended = Some(message.request().to_owned());
-                recognise(link, &setting, message).await?;
+            ("audio", _) if configured && message.binary => {
+                let request = message.request().to_owned();
+                let listener = recognise(link, &setting, message).await?;
+                ended = Some(Ended { request, listener });
             }
             // What the SDK measured; the service says nothing to it.
-            "telemetry" => {}
-            path => {
+            ("telemetry", _) => {}
+            (path, _) => {
                 let what = format!("{path} is not expected here");
                 return Err(link.object(1002, &what).await);
             }
         }
     }
+}
+
+/// A turn that is over.
+struct Ended {
+    request: String,
+    listener: Listener,
 }
 
 impl Setting {
@@ -104,7 +112,7 @@ impl Setting {
 }
 
 /// A turn: from its first sound to the end of the audio, or of the one phrase that is wanted.
-async fn recognise(link: &mut Link, setting: &Setting, first: Incoming) -> Result<(), Over> {
+async fn recognise(link: &mut Link, setting: &Setting, first: Incoming) -> Result<Listener, Over> {
     let request = first.request().to_owned();
     let turn = Turn { request: &request };
     let Some(rate) = rate(&first.body) else {
@@ -122,7 +130,7 @@ async fn recognise(link: &mut Link, setting: &Setting, first: Incoming) -> Resul
     )
     .await?;
     let mut listener = Listener::at(rate);
-    listener.add(&first.body[44..]);
+    listener.add(link, &first.body[44..]);
     let mut guess = Guess::default();
     loop {
         if let Some(phrase) = attempt(link, listener.phrase().await).await? {
@@ -147,7 +155,7 @@ async fn recognise(link: &mut Link, setting: &Setting, first: Incoming) -> Resul
                     }
                     break;
                 }
-                listener.add(&message.body);
+                listener.add(link, &message.body);
             }
             "telemetry" | "speech.context" | "speech.config" => {}
             path => {
@@ -156,7 +164,8 @@ async fn recognise(link: &mut Link, setting: &Setting, first: Incoming) -> Resul
             }
         }
     }
-    turn.say(link, "turn.end", &json!({})).await
+    turn.say(link, "turn.end", &json!({})).await?;
+    Ok(listener)
 }
 
 /// Said before the last phrase, which the native SDK waits for in that order.

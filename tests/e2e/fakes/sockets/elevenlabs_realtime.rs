@@ -101,9 +101,9 @@ pub async fn converse(link: &mut Link, setting: Setting, key: Key) -> Result<Inf
             return Err(fail(link, "input_error", "audio_base_64 is not valid base64", 1008).await);
         };
         if setting.ulaw {
-            listener.add(&linear(&audio));
+            listener.add(link, &linear(&audio));
         } else {
-            listener.add(&audio);
+            listener.add(link, &audio);
         }
         let phrase = match (chunk["commit"] == true, setting.commits_itself) {
             (true, _) => Some(listener.rest().await),

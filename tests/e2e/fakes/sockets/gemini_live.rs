@@ -195,7 +195,7 @@ impl Session {
         };
         self.listener
             .get_or_insert_with(|| Listener::at(rate))
-            .add(&samples);
+            .add(link, &samples);
         Ok(())
     }
 

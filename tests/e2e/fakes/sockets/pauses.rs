@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::Link;
 use crate::fakes::audio;
 use crate::fakes::ear::{self, Heard};
 
@@ -36,8 +37,16 @@ impl Listener {
         }
     }
 
-    pub fn add(&mut self, samples: &[u8]) {
+    /// Takes samples in, and keeps count of them where the test finds it.
+    pub fn add(&mut self, link: &Link, samples: &[u8]) {
         self.samples.extend_from_slice(samples);
+        self.count(link, samples);
+    }
+
+    /// Samples that nobody listens to any more.
+    pub fn count(&self, link: &Link, samples: &[u8]) {
+        let seconds = samples.len() as f64 / self.bytes_per_second();
+        link.note(|socket| socket.audio_seconds += seconds);
     }
 
     /// Seconds of audio that have come.
