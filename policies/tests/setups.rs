@@ -114,6 +114,10 @@ fn what_two_parsers_would_read_differently_is_refused() {
     ] {
         assert_eq!(asked(message), Err(Code::InvalidRequest), "{message}");
     }
+    // Who reads past a byte that is no text finds a second model.
+    let hidden = b"{\"setup\":{\"model\":\"a-live\",\"mod\xffel\":\"b-pro\"}}";
+    let refused = read(&plan(), hidden).map_err(|refusal| refusal.code);
+    assert_eq!(refused, Err(Code::InvalidRequest));
 }
 
 #[test]
@@ -215,6 +219,23 @@ fn a_later_message_does_not_set_up_again() {
     ] {
         for size in 1..=message.len().max(1) {
             assert_eq!(again(message.as_bytes(), size), caught, "{message} by {size}");
+        }
+    }
+    let long = |name: &str| format!("{{\"{name}\":{{}}}}").into_bytes();
+    let cut_inside = [b"{\"".as_slice(), b"x", "é".repeat(100).as_bytes(), b"\":{}}"].concat();
+    for (message, caught) in [
+        (b"{\"set\xffup\":{}}".to_vec(), true),
+        ([b"{\"", [0xff; 200].as_slice(), b"setup\":{}}"].concat(), true),
+        (long(&"é".repeat(100)), false),
+        (cut_inside, false),
+    ] {
+        for size in [1, 7, 1000] {
+            assert_eq!(
+                self::again(&message, size),
+                caught,
+                "{} by {size}",
+                message.escape_ascii()
+            );
         }
     }
     let mut again = Again::new(&plan());

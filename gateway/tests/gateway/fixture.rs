@@ -54,6 +54,8 @@ pub struct Options {
     pub with_key: bool,
     /// Where OpenAI answers, with a key of its own for it; `/v1` tests call it first.
     pub openai: Option<SocketAddr>,
+    /// Where Azure's recognition answers, with a key of its own for it.
+    pub azure: Option<SocketAddr>,
     pub fallback_after: Duration,
     pub attempts_time: Duration,
     pub spool_max_bytes: u64,
@@ -81,6 +83,7 @@ impl Options {
             ca_file: None,
             with_key: true,
             openai: None,
+            azure: None,
             fallback_after: Duration::from_secs(10),
             attempts_time: Duration::from_secs(60),
             spool_max_bytes: 1 << 30,
@@ -107,6 +110,10 @@ impl Options {
             let hosts = BTreeMap::from([("api".to_owned(), format!("http://{openai}"))]);
             providers = providers.with_hosts("openai", &hosts).unwrap();
         }
+        if let Some(azure) = self.azure {
+            let hosts = BTreeMap::from([("stt".to_owned(), format!("http://{azure}"))]);
+            providers = providers.with_hosts("azure", &hosts).unwrap();
+        }
         let providers = Arc::new(providers);
         let vault = open_vault(&folder, providers.clone()).await;
         let token = new_token(&vault).await;
@@ -115,6 +122,9 @@ impl Options {
         }
         if self.openai.is_some() {
             store_key(&vault, &providers, "openai").await;
+        }
+        if self.azure.is_some() {
+            store_key(&vault, &providers, "azure").await;
         }
         let app = tokio::runtime::Handle::current();
         let callers = Callers::new(Vec::new(), vault.clone(), app.clone(), Arc::new(SystemClock)).unwrap();
@@ -211,14 +221,16 @@ async fn new_token(vault: &Vault) -> String {
 
 async fn store_key(vault: &Vault, providers: &Providers, id: &str) {
     let provider = providers.get(id).unwrap();
+    let settings = match id {
+        "azure" => Settings::from([("region".to_owned(), "westeurope".to_owned())]),
+        _ => Settings::new(),
+    };
     let new = NewCredential {
         owner: Owner::User(ada()),
         provider: provider.id.clone(),
         secret: Secret::new(KEY),
-        settings: Settings::new(),
-        hosts: provider
-            .hosts(&provider.settings(&Settings::new()).unwrap())
-            .unwrap(),
+        hosts: provider.hosts(&provider.settings(&settings).unwrap()).unwrap(),
+        settings,
         status_reason: None,
         status_detail: None,
     };

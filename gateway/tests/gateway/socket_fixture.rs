@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
+use policies::socket::frames::Closing;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -82,6 +84,39 @@ pub async fn echo(mut socket: Socket) {
             socket.send(message).await.ok();
         }
     }
+}
+
+/// Sends back every message, and holds whoever calls to the protocol's letter: what breaks it is told its code and
+/// why. Reads to the caller's end, so that no connection is reset.
+pub async fn strict_echo() -> Provider {
+    Provider::start(&[], |mut socket| async move {
+        let broken = loop {
+            match socket.next().await {
+                Some(Ok(message)) if message.is_text() || message.is_binary() => {
+                    if socket.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(Error::Protocol(error))) => break Some((1002, error.to_string())),
+                Some(Err(Error::Utf8(error))) => break Some((1007, error.to_string())),
+                Some(Err(Error::Capacity(error))) => break Some((1009, error.to_string())),
+                Some(Err(_)) | None => break None,
+            }
+        };
+        let stream = socket.get_mut();
+        if let Some((code, reason)) = broken {
+            stream
+                .write_all(&Closing::new(code, &reason).frame(None))
+                .await
+                .ok();
+        }
+        stream.shutdown().await.ok();
+        let mut nowhere = tokio::io::sink();
+        let read = tokio::io::copy(stream, &mut nowhere);
+        timeout(PATIENCE, read).await.ok();
+    })
+    .await
 }
 
 fn shown(request: &Request) -> String {

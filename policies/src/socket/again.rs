@@ -157,7 +157,10 @@ impl Again {
     }
 
     fn is_looked_for(&self) -> bool {
-        let key = std::str::from_utf8(&self.key).unwrap_or_default();
-        self.keys.iter().any(|wanted| is_same(key, wanted))
+        match std::str::from_utf8(&self.key) {
+            Ok(key) => self.keys.iter().any(|wanted| is_same(key, wanted)),
+            // A long one may have been cut inside a character. Who reads past a wrong byte could find any name.
+            Err(wrong) => wrong.error_len().is_some() || self.key.len() < LONGEST,
+        }
     }
 }

@@ -79,7 +79,9 @@ pub fn with_model(plan: &SetupPlan, message: &[u8], model: &str) -> Vec<u8> {
 /// Where the one name of a model stands, quotes included, and what it is.
 fn named(plan: &SetupPlan, message: &[u8]) -> Result<(Range<usize>, String), Refusal> {
     let refuse = |message: String| Refusal::new(Code::InvalidRequest, message);
-    if serde_json::from_slice::<IgnoredAny>(message).is_err() {
+    // What is no UTF-8 is no JSON, and a name could hide in it from who reads it by the letter.
+    let json = |text| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    if !std::str::from_utf8(message).is_ok_and(json) {
         return Err(refuse("the first message is not JSON".to_owned()));
     }
     let mut places = Vec::new();
