@@ -74,7 +74,7 @@ pub struct Passed {
 
 /// Passes bytes in pieces of this size.
 pub fn pass(fields: &[String], bytes: &[u8], piece: usize) -> Passed {
-    let mut passage = Passage::new(fields);
+    let mut passage = Passage::new(fields, false);
     let (mut buffer, mut passed, mut heard) = (Vec::new(), Vec::new(), Heard::default());
     for piece in bytes.chunks(piece.max(1)) {
         buffer.extend(piece);

@@ -17,7 +17,7 @@ use policies::descriptor::Origin;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use crate::socket::{PROBE_AFTER, PROBE_EVERY, PROBES};
+use crate::socket::{PROBE_AFTER, PROBE_EVERY, PROBES, UNHEARD};
 
 const FRESH: Duration = Duration::from_secs(30);
 const LOOKUP_TIME: Duration = Duration::from_secs(5);
@@ -156,7 +156,7 @@ fn peer(to: &Destination, address: SocketAddr) -> HttpPeer {
                 idle: PROBE_AFTER,
                 interval: PROBE_EVERY,
                 count: PROBES as usize,
-                user_timeout: Duration::ZERO,
+                user_timeout: UNHEARD,
             });
         }
         Purpose::Calls if origin.https => {

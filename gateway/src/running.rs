@@ -32,7 +32,7 @@ use crate::crowd::Crowd;
 use crate::listen::Front;
 use crate::proxy::{Gateway, Limits, Worker};
 use crate::resolve::Addresses;
-use crate::socket::{PROBE_AFTER, PROBE_EVERY, PROBES};
+use crate::socket::{PROBE_AFTER, PROBE_EVERY, PROBES, UNHEARD};
 use crate::stages::admit::InFlight;
 use crate::telemetry::Meters;
 use crate::tls::{self, LiveCert, TlsFiles};
@@ -191,7 +191,8 @@ fn probe_peers(socket: &TcpListener) -> rustix::io::Result<()> {
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, PROBE_AFTER)?;
     sockopt::set_tcp_keepintvl(socket, PROBE_EVERY)?;
-    sockopt::set_tcp_keepcnt(socket, PROBES)
+    sockopt::set_tcp_keepcnt(socket, PROBES)?;
+    sockopt::set_tcp_user_timeout(socket, UNHEARD.as_millis() as u32)
 }
 
 /// One thread's accept loop, on a handle of its own to the one socket.

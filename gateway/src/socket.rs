@@ -25,6 +25,8 @@ use tokio::time::{Sleep, sleep};
 pub const PROBE_AFTER: Duration = Duration::from_secs(60);
 pub const PROBE_EVERY: Duration = Duration::from_secs(15);
 pub const PROBES: u32 = 4;
+/// There are no probes while something is on its way to the peer: how long that may go unacknowledged.
+pub const UNHEARD: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 pub struct Socket {

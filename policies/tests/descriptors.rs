@@ -346,7 +346,7 @@ fn the_linter_knows_sockets_and_their_rules() {
         (
             "meter = \"short_audio\"",
             "socket = \"recognition\"",
-            "endpoints.3.socket: a WebSocket",
+            "endpoints.4.socket: a WebSocket",
         ),
         (
             "messages = \"headed\"",

@@ -46,7 +46,8 @@ fn sound(request: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
 }
 
 fn wave_head(bytes_per_second: u32) -> Vec<u8> {
-    let mut head = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\0\0\0".to_vec();
+    let mut head = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+    head.extend_from_slice(&(bytes_per_second / 2).to_le_bytes());
     head.extend_from_slice(&bytes_per_second.to_le_bytes());
     head.extend_from_slice(b"\x02\0\x10\0data\0\0\0\0");
     head

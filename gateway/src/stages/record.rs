@@ -239,7 +239,8 @@ impl<'c> Attempt<'c> {
                 } else {
                     Outcome::Error
                 };
-                self.code = fault.refusal(self.grant.provider()).map(|refusal| refusal.code);
+                let code = fault.refusal(self.grant.provider()).map(|refusal| refusal.code);
+                self.code = code.or(self.code);
                 self.cause = Some(fault.cause().to_owned());
                 if let Some(kind) = fault.kind() {
                     self.meters.upstream_error(&self.grant.provider().id, kind);
@@ -257,8 +258,9 @@ impl<'c> Attempt<'c> {
     }
 
     fn socket_outcome(&self) -> Outcome {
-        let goodbye = self.messages.as_deref().and_then(|messages| messages.goodbye);
-        match goodbye {
+        let messages = self.messages.as_deref();
+        match messages.and_then(|messages| messages.goodbye) {
+            _ if messages.is_some_and(|messages| messages.refuses) => Outcome::Error,
             Some(goodbye) if goodbye.is_fine() => Outcome::Ok,
             Some(Goodbye {
                 by: ClosedBy::Provider,
@@ -357,14 +359,19 @@ pub fn refused(
     if user.is_none() && !budget.take(call.began) {
         return;
     }
+    audit_refusal(vault, call, seen, refusal);
+}
+
+/// The same, of a call that goes on record as well.
+pub fn audit_refusal(vault: &Vault, call: &Call, seen: &Seen, refusal: &Refusal) {
     vault.record(RecordEvent::Audit(Box::new(AuditEvent {
         id: call.id,
         at: call.at,
-        user,
+        user: seen.caller.as_ref().map(|caller| caller.user.clone()),
         action: AuditAction::CallRefuse,
         outcome: AuditOutcome::Refused,
         owner: None,
-        provider,
+        provider: seen.provider.as_ref().map(|provider| provider.id.clone()),
         ip: call.ip,
         request_id: call.id,
         detail: Some(detail(refusal)),

@@ -50,6 +50,8 @@ pub struct Messages {
     pub provider_said_goodbye: bool,
     /// About the key, and not noted yet.
     judged: Option<Judged>,
+    /// The provider has refused the key, or what it may do.
+    pub refuses: bool,
     proven: bool,
 }
 
@@ -72,6 +74,7 @@ impl Messages {
             caller_said_goodbye: false,
             provider_said_goodbye: false,
             judged: None,
+            refuses: false,
             proven: false,
         }
     }
@@ -83,6 +86,7 @@ impl Messages {
     /// What has been heard about the key since this was last asked.
     pub fn news(&mut self) -> Option<News> {
         if let Some(judged) = self.judged.take() {
+            self.refuses |= rules::code_of(judged.verdict).is_some();
             return Some(News::Judged(judged));
         }
         if self.first_answer.is_some() && !self.proven {
@@ -139,10 +143,7 @@ impl Ear for FromCaller<'_> {
         let later = self.messages.from_caller > 1;
         let again = later && self.again.as_mut().is_some_and(|again| again.feed(bytes));
         match again {
-            true => Err(Closing::new(
-                1008,
-                "invalid_request: the session is set up already",
-            )),
+            true => Err(Closing::new(1008, "the session is set up already")),
             false => Ok(()),
         }
     }
@@ -159,7 +160,8 @@ impl Ear for FromCaller<'_> {
     }
 }
 
-/// Hears the provider. A reason that repeats the key does not pass with it: whoever pays need not be the caller.
+/// Hears the provider. What repeats the key does not pass it on: whoever pays need not be the caller. What the caller has
+/// closed with comes back as an echo, so that a closing after its own says nothing about the key.
 pub struct FromProvider<'m> {
     pub messages: &'m mut Messages,
     pub provider: &'m Arc<Provider>,
@@ -167,6 +169,10 @@ pub struct FromProvider<'m> {
 }
 
 impl Ear for FromProvider<'_> {
+    fn received(&mut self, bytes: &mut [u8]) {
+        self.secret.conceal_in(bytes);
+    }
+
     fn listens(&self) -> bool {
         self.messages.meter.reads(Side::Provider)
     }
@@ -186,12 +192,12 @@ impl Ear for FromProvider<'_> {
     }
 
     fn closing(&mut self, payload: &mut [u8]) {
-        self.secret.conceal_in(payload);
         let closing = Closing::read(payload);
         let code = closing.code.unwrap_or(NO_CODE);
+        let first = self.messages.goodbye.is_none();
         self.messages.provider_said_goodbye = true;
         self.messages.ended(ClosedBy::Provider, Some(code));
-        if let Some(judged) = rules::judge_close(self.provider, code, &closing.reason) {
+        if first && let Some(judged) = rules::judge_close(self.provider, code, &closing.reason) {
             self.messages.judged = Some(judged);
         }
     }

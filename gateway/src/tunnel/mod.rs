@@ -18,7 +18,9 @@ use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use policies::rules::Inbound;
@@ -30,7 +32,7 @@ use crate::respond::Marks;
 use crate::stages::admit::Permit;
 use crate::stages::answer::passed_head;
 use crate::stages::authorise::Grant;
-use crate::stages::record::{Attempt, Call, refused};
+use crate::stages::record::{Attempt, Call};
 use crate::stages::relay::{Exchange, left};
 use crate::stages::upstream::Upstream;
 use crate::stages::{Fault, Seen};
@@ -89,21 +91,27 @@ impl Gateway {
         let mut exchange = Exchange::new(self, connector, &permit, session, marks, &mut attempt);
         let switched = Box::pin(exchange.switch()).await;
         let answered = exchange.has_answered();
-        let ends = match switched {
-            Ok(Some(upstream)) => agree(session, upstream, &permit.grant, wish, marks).await,
+        let switched = switched.and_then(|upstream| match upstream {
+            Some(upstream) => agreement(&upstream, &permit.grant, wish, marks, session.req_header())
+                .map(|agreed| Some((upstream, agreed))),
+            None => Ok(None),
+        });
+        match switched {
+            Ok(Some((upstream, agreed))) => {
+                let result = match both(session, upstream, agreed).await {
+                    Ok(ends) => {
+                        let tunnel = Tunnel::new(self, &permit, &mut attempt, ends);
+                        Box::pin(tunnel.run(self.draining.subscribe())).await
+                    }
+                    Err(fault) => Err(fault),
+                };
+                attempt.end(result.as_ref().copied());
+                After::Cut
+            }
             Ok(None) => {
                 attempt.end(Ok(()));
                 self.linger(session).await;
-                return After::Finish;
-            }
-            Err(fault) => Err(fault),
-        };
-        match ends {
-            Ok(ends) => {
-                let tunnel = Tunnel::new(self, &permit, &mut attempt, ends);
-                let result = Box::pin(tunnel.run(self.draining.subscribe())).await;
-                attempt.end(result.as_ref().copied());
-                After::Cut
+                After::Finish
             }
             Err(fault) => {
                 attempt.end(Err(&fault));
@@ -111,34 +119,36 @@ impl Gateway {
             }
         }
     }
-
-    /// A refusal inside a call that goes on record as well.
-    fn refused_in_socket(&self, call: &Call, grant: &Grant, refusal: &Refusal) {
-        refused(
-            &self.vault,
-            &self.meters,
-            &self.strangers,
-            call,
-            &grant.seen(),
-            refusal,
-        );
-    }
 }
 
-/// Passes the provider's agreement on, and takes both connections out of HTTP.
-async fn agree(
-    session: &mut ServerSession,
-    upstream: Upstream,
+/// The provider's agreement as the caller gets it.
+fn agreement(
+    upstream: &Upstream,
     grant: &Grant,
     wish: &Wish,
     marks: &Marks,
-) -> Result<Ends, Fault> {
-    let Some(answer) = upstream.head().filter(|answer| wish.is_met_by(answer)) else {
+    request: &RequestHeader,
+) -> Result<Box<ResponseHeader>, Fault> {
+    let plan = &grant.route().endpoint().socket;
+    let agrees = |answer: &&ResponseHeader| {
+        let extends = answer.headers.contains_key(SEC_WEBSOCKET_EXTENSIONS);
+        wish.is_met_by(answer) && !(extends && plan.forbids_compression())
+    };
+    let Some(answer) = upstream.head().filter(agrees) else {
         return Err(Fault::Garbled("an agreement to another WebSocket".into()));
     };
-    let passed = passed_head(answer, grant, marks, session.req_header())?;
+    let passed = passed_head(answer, grant, marks, request)?;
+    Ok(wish.agreed(passed.headers.clone()))
+}
+
+/// Passes the agreement on, and takes both connections out of HTTP. Nothing else can be said to the caller after it.
+async fn both(
+    session: &mut ServerSession,
+    upstream: Upstream,
+    agreed: Box<ResponseHeader>,
+) -> Result<Ends, Fault> {
     session
-        .write_response_header(wish.agreed(passed.headers.clone()))
+        .write_response_header(agreed)
         .await
         .map_err(|error| left(Some(error)))?;
     let (caller, caller_early) = taken(session).await?;
@@ -178,4 +188,16 @@ fn closing_of(refusal: &Refusal) -> Closing {
         _ => 1008,
     };
     Closing::new(code, &format!("{}: {}", refusal.code, refusal.message))
+}
+
+/// A message that may not pass as the refusal that it is, and as the frame that closes says it.
+fn breach(closing: &Closing) -> (Refusal, Closing) {
+    let code = match closing.code {
+        Some(1009) => Code::PayloadTooLarge,
+        _ => Code::InvalidRequest,
+    };
+    let refusal = Refusal::new(code, closing.reason.clone());
+    let said = closing_of(&refusal);
+    let code = closing.code;
+    (refusal, Closing { code, ..said })
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const ROOM: usize = 16 * 1024;
 
 /// After this many reads it is the other direction's turn, and other connections'.
-const TURN: usize = 16;
+const TURN: usize = 8;
 
 /// What may be held back because of a name that is not read to its end: the name, and what is sent between its parts.
 const LONGEST_HELD: usize = 64 * 1024;
@@ -45,6 +45,8 @@ pub struct Pipe {
     passage: Passage,
     /// Holds everything back until the first message has been decided on.
     first: Option<First>,
+    /// Something has come with the head.
+    early: bool,
     /// Read, and not let pass yet.
     held: BytesMut,
     /// Let pass, and not written yet.
@@ -52,6 +54,8 @@ pub struct Pipe {
     unflushed: bool,
     /// What is read makes no sense any more, and is not looked at.
     deaf: bool,
+    /// The caller has closed before anything else.
+    closes: bool,
     state: State,
     /// How much was read and how much was written.
     pub read: u64,
@@ -75,14 +79,21 @@ impl Pipe {
         Self {
             passage,
             first,
+            early: !early.is_empty(),
             held: BytesMut::from(early),
             ready: BytesMut::new(),
             unflushed: false,
             deaf: false,
+            closes: false,
             state: State::Passing,
             read: early.len() as u64,
             written: 0,
         }
+    }
+
+    /// A first message has begun and is not whole.
+    pub fn waits_for_first(&self) -> bool {
+        self.first.is_some() && !self.held.is_empty()
     }
 
     /// No more will pass.
@@ -140,6 +151,9 @@ impl Pipe {
         to: &mut Stream,
         ear: &mut impl Ear,
     ) -> Poll<Result<(), Break>> {
+        if std::mem::take(&mut self.early) {
+            ear.received(&mut self.held);
+        }
         // What came with the head, or was held for a decision that has been made.
         if !self.held.is_empty() && self.ready.is_empty() {
             self.look_at_held(ear)?;
@@ -210,6 +224,7 @@ impl Pipe {
                 }
             };
             self.read += bytes.len() as u64;
+            ear.received(bytes);
             if self.deaf {
                 return Poll::Ready(Ok(()));
             }
@@ -268,8 +283,14 @@ impl Pipe {
         if let Some(first) = &mut self.first {
             match first.look(&self.held, LONGEST_FIRST) {
                 Ok(Some(message)) => return Err(Break::First(message)),
-                Ok(None) if first.is_closed() => self.first = None,
-                Ok(None) => return Ok(()),
+                Ok(None) => match first.closed_at() {
+                    // Nothing may follow a closing, and nobody has looked at what does.
+                    Some(end) => {
+                        self.held.truncate(end);
+                        self.closes = true;
+                    }
+                    None => return Ok(()),
+                },
                 Err(closing) => {
                     (self.held, self.deaf) = (BytesMut::new(), true);
                     return Err(Break::Refused {
@@ -279,8 +300,11 @@ impl Pipe {
                 }
             }
         }
+        self.first = None;
         let mut held = std::mem::take(&mut self.held);
-        match self.look(&mut held, ear) {
+        let looked = self.look(&mut held, ear);
+        self.deaf |= self.closes;
+        match looked {
             Ok(passing) => {
                 let passed = held.split_to(passing);
                 if matches!(self.state, State::Passing | State::LastWords(_)) {
@@ -293,7 +317,8 @@ impl Pipe {
                         between_frames: false,
                     });
                 }
-                self.held = held;
+                // A copy, so that a long message's room is not kept for what little is left.
+                self.held = BytesMut::from(held.as_ref());
                 Ok(())
             }
             Err(refusal) => Err(self.refused(refusal, &held)),

@@ -5,6 +5,7 @@
 //! has moved, whether what it stands on still holds, and whether it is time to write down what was used.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,15 +24,17 @@ use uuid::Uuid;
 use super::messages::{FromCaller, FromProvider, Goodbye, Messages, News};
 use super::pipe::{Break, Pipe};
 use super::standing::{self, Looked, Mark};
-use super::{closing_of, model};
+use super::{breach, closing_of, model};
 use crate::proxy::Gateway;
 use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::answer::{note, note_success};
-use crate::stages::record::Attempt;
+use crate::stages::record::{Attempt, audit_refusal};
 
-/// Half of what a revoked token may live on, with room for the other node's notice of it.
-const TICK: Duration = Duration::from_secs(2);
+/// The grain of every limit here.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a first message may take once it has begun.
+const FIRST: Duration = Duration::from_secs(30);
 /// How long the second side may take once the first has left or said goodbye.
 const ECHO: Duration = Duration::from_secs(10);
 /// How long both may take to answer a goodbye of ours.
@@ -66,6 +69,8 @@ pub struct Tunnel<'t, 'c> {
     /// The same of what the provider has taken.
     taken: (u64, Instant),
     recorded: Instant,
+    /// Since when a first message has been coming.
+    waited: Instant,
 }
 
 enum Step {
@@ -90,8 +95,12 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         Self {
             gateway,
             permit,
-            up: Pipe::new(Passage::new(&plan.token_fields), first, &ends.caller_early),
-            down: Pipe::new(Passage::new(&[]), None, &ends.provider_early),
+            up: Pipe::new(
+                Passage::new(&plan.token_fields, plan.setup.is_some()),
+                first,
+                &ends.caller_early,
+            ),
+            down: Pipe::new(Passage::lenient(), None, &ends.provider_early),
             caller: ends.caller,
             provider: ends.provider,
             again: None,
@@ -102,6 +111,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             moved: (0, now),
             taken: (0, now),
             recorded: now,
+            waited: now,
             attempt,
         }
     }
@@ -115,10 +125,11 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         loop {
             let step = tokio::select! {
                 biased;
-                step = poll_fn(|cx| self.poll(cx)) => step,
-                looked = &mut looking => Step::Looked(looked),
+                // Before the messages, of which there may be no end.
                 () = alarm.as_mut() => Step::Tick,
                 _ = draining.wait_for(|now| *now), if self.deadline.is_none() => Step::Drain,
+                looked = &mut looking => Step::Looked(looked),
+                step = poll_fn(|cx| self.poll(cx)) => step,
             };
             let mut due = alarm.deadline();
             match step {
@@ -126,7 +137,10 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                 Step::Refused {
                     closing,
                     between_frames,
-                } => self.refuse(closing, between_frames),
+                } => {
+                    let (refusal, closing) = breach(&closing);
+                    self.refuse(refusal, closing, between_frames);
+                }
                 Step::Ending => self.end_by(ECHO),
                 Step::Drain => self.close(Closing::new(1001, "the gateway is going away; connect again")),
                 Step::Over => break,
@@ -228,8 +242,16 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             }
             // A caller that has said goodbye need not wait for an echo.
             Poll::Ready(Err(Break::Unwritable(error))) => {
-                tracing::debug!(%error, "the caller takes no more");
-                self.attempt.messages().ended(ClosedBy::Caller, None);
+                let stalled = error.kind() == io::ErrorKind::TimedOut;
+                let by = if stalled {
+                    ClosedBy::Gateway
+                } else {
+                    ClosedBy::Caller
+                };
+                if self.attempt.messages().goodbye.is_none() {
+                    self.fault = Some(Fault::CallerLeft(error.to_string()));
+                }
+                self.attempt.messages().ended(by, None);
                 Some(Step::Over)
             }
             Poll::Ready(Err(Break::First(_) | Break::Refused { .. })) => None,
@@ -268,21 +290,17 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             }
             Err(refusal) => {
                 let closing = closing_of(&refusal);
-                self.gateway
-                    .refused_in_socket(self.attempt.call(), grant, &refusal);
-                self.fault = Some(Fault::Refused(refusal));
-                self.refuse(closing, true);
+                self.refuse(refusal, closing, true);
             }
         }
     }
 
     /// What the caller sent may not pass.
-    fn refuse(&mut self, closing: Closing, between_frames: bool) {
+    fn refuse(&mut self, refusal: Refusal, closing: Closing, between_frames: bool) {
+        let grant = &self.permit.grant;
+        audit_refusal(&self.gateway.vault, self.attempt.call(), &grant.seen(), &refusal);
+        self.fault = Some(Fault::Refused(refusal));
         self.messages().ended(ClosedBy::Gateway, closing.code);
-        if self.fault.is_none() {
-            let refusal = Refusal::new(Code::InvalidRequest, closing.reason.clone());
-            self.fault = Some(Fault::Refused(refusal));
-        }
         self.up.break_off(between_frames.then(goodbye_to_provider));
         self.down.say(closing.frame(None));
         self.closing = true;
@@ -313,7 +331,6 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     fn look_around(&mut self) {
         let (now, limits) = (Instant::now(), &self.gateway.limits);
         if now - self.recorded >= limits.socket_record_every {
-            self.attempt.messages();
             self.attempt.carried(self.up.read, self.down.read);
             self.attempt.so_far();
             self.recorded = now;
@@ -322,11 +339,20 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             return;
         }
         if self.has_stuck(now) {
-            self.fault = Some(Fault::Broken("the provider has stopped reading".into()));
-            return self.close(Closing::new(
-                1011,
-                "provider_timeout: the provider has stopped reading",
-            ));
+            let fault = Fault::TimedOut("sending messages");
+            if let Some(refusal) = fault.refusal(self.permit.grant.provider()) {
+                self.close(closing_of(&refusal));
+            }
+            self.fault = Some(fault);
+            return;
+        }
+        if !self.up.waits_for_first() {
+            self.waited = now;
+        } else if now - self.waited >= FIRST {
+            let message = "the first message has not come to its end in time";
+            let refusal = Refusal::new(Code::InvalidRequest, message);
+            let closing = closing_of(&refusal);
+            return self.refuse(refusal, closing, true);
         }
         if self.is_idle(now) {
             let seconds = limits.socket_idle.as_secs();
@@ -361,6 +387,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         let (read_up, read_down) = (self.up.read, self.down.read);
         self.attempt.carried(read_up, read_down);
         self.messages().ended(ClosedBy::Provider, None);
+        self.note_news();
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }

@@ -4,7 +4,7 @@
 
 use chrono::Utc;
 use policies::socket::frames::Closing;
-use policies::vocabulary::{Code, Refusal};
+use policies::vocabulary::{Code, Owner, Refusal};
 
 use super::closing_of;
 use crate::proxy::Gateway;
@@ -34,10 +34,7 @@ pub async fn look(gateway: &Gateway, grant: &Grant, last: Mark) -> Looked {
         found => found,
     };
     match found {
-        Ok(lost) => Looked {
-            mark,
-            lost: lost.map(|refusal| closing_of(&refusal)),
-        },
+        Ok(lost) => Looked { mark, lost },
         Err(Unsettled) => Looked {
             mark: last,
             lost: None,
@@ -45,46 +42,60 @@ pub async fn look(gateway: &Gateway, grant: &Grant, last: Mark) -> Looked {
     }
 }
 
+/// The code that asks the other side to connect again (RFC 6455's registry).
+const RESTART: u16 = 1012;
+
 /// The database could not be asked.
 struct Unsettled;
 
 /// A JWT cannot be revoked, and a token that expires does not end what it began.
-async fn token_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<Refusal>, Unsettled> {
+async fn token_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<Closing>, Unsettled> {
     let caller = grant.caller();
     if caller.token_id.is_none() || caller.expires_at.is_some_and(|end| end <= Utc::now()) {
         return Ok(None);
     }
-    match gateway.callers.authenticate(&grant.inbound().presented).await {
+    // A JWT beside it has not let anybody in, and its issuer is not to be asked about this.
+    let presented = grant.inbound().presented.iter();
+    let ours: Vec<_> = presented
+        .filter(|token| vault::token::parse(token.expose()).is_some())
+        .cloned()
+        .collect();
+    match gateway.callers.authenticate(&ours).await {
         Ok(now) if now.token_id == caller.token_id => Ok(None),
         Err(refusal) if refusal.code != Code::Unauthenticated => Err(Unsettled),
-        _ => Ok(Some(Refusal::new(
-            Code::Unauthenticated,
-            "the access token was revoked",
-        ))),
+        _ => {
+            let refusal = Refusal::new(Code::Unauthenticated, "the access token was revoked");
+            Ok(Some(closing_of(&refusal)))
+        }
     }
 }
 
-/// System-level keys change with a restart alone.
-async fn credential_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<Refusal>, Unsettled> {
+async fn credential_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<Closing>, Unsettled> {
     let (paying, provider) = (grant.credential(), grant.provider());
-    if paying.id.is_none() {
-        return Ok(None);
-    }
-    let owner = paying.owner.clone();
-    let now = credential(owner, &provider.id, &gateway.vault, &gateway.app)
-        .await
-        .map_err(|_| Unsettled)?;
+    let found = match paying.owner {
+        Owner::System => Ok(gateway.vault.system_credential(&provider.id)),
+        _ => credential(paying.owner.clone(), &provider.id, &gateway.vault, &gateway.app).await,
+    };
     let name = &provider.name;
-    Ok(match now {
-        None => Some(Refusal::new(
-            Code::CredentialMissing,
-            format!("the key for {name} was deleted"),
-        )),
-        Some(now) if now.id == paying.id && now.version == paying.version => None,
-        Some(_) if gateway.limits.close_on_revoke == Some(true) => Some(Refusal::new(
-            Code::CredentialMissing,
-            format!("the key for {name} was replaced; connect again"),
-        )),
-        Some(_) => None,
-    })
+    let now = match found {
+        Ok(now) => now.filter(|now| now.id == paying.id),
+        Err(refusal) if refusal.code == Code::Overloaded => return Err(Unsettled),
+        Err(refusal) => return Ok(Some(closing_of(&refusal))),
+    };
+    let Some(now) = now else {
+        let message = format!("the key for {name} was deleted");
+        return Ok(Some(closing_of(&Refusal::new(Code::CredentialMissing, message))));
+    };
+    // All system-level keys get new versions when the configuration is read again.
+    let is_same = match paying.owner {
+        Owner::System => now.secret.expose() == paying.secret.expose(),
+        _ => now.version == paying.version,
+    };
+    let closes = !is_same && gateway.limits.close_on_revoke == Some(true);
+    Ok(closes.then(|| {
+        Closing::new(
+            RESTART,
+            &format!("the key for {name} was replaced; connect again"),
+        )
+    }))
 }

@@ -11,7 +11,7 @@ use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use policies::rules::Inbound;
+use policies::rules::{self, Inbound};
 use policies::socket::frames::Closing;
 use policies::socket::{First, FirstMessage};
 use policies::vocabulary::{Code, Refusal};
@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::handshake::Wish;
 use super::relay::{Ends, FAREWELL, Tunnel};
-use super::{closing_of, taken};
+use super::{breach, closing_of, taken};
 use crate::proxy::{After, Gateway};
 use crate::resolve::Purpose;
 use crate::respond::Marks;
@@ -34,7 +34,7 @@ use crate::stages::{Fault, Seen, Stop};
 use crate::telemetry::Kind;
 
 /// A message that holds a token and the settings of a voice is much shorter.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 16 * 1024;
 const ROOM: usize = 2 * 1024;
 
 /// A caller who has its WebSocket, and what it has sent in it.
@@ -74,15 +74,18 @@ impl Gateway {
             received: BytesMut::from(early.as_ref()),
         };
         let seen = Seen::inbound(&inbound);
+        let place = self.in_flight.enter();
         let shown = self.first_message(&mut waiting).await;
+        let waited = call.began.elapsed();
         let decided = match shown {
             Err(None) => return After::Cut,
             Err(Some(refusal)) => Err(seen.stop(refusal)),
             Ok(message) => self.decide_on(message, inbound, &head).await,
         };
+        drop(place);
         match decided {
             Ok(permit) => {
-                self.relay_unproven(connector, waiting, call, permit, &head, wish)
+                self.relay_unproven(connector, waiting, call, permit, &head, wish, waited)
                     .await
             }
             Err(stop) => {
@@ -109,15 +112,21 @@ impl Gateway {
         let limit = self.limits.socket_token_time;
         let end = Instant::now() + limit;
         let mut first = First::default();
+        let mut draining = self.draining.subscribe();
         loop {
             let whole = first.look(&waiting.received, LONGEST);
-            match whole.map_err(|closing| Refusal::new(Code::InvalidRequest, closing.reason))? {
+            match whole.map_err(|closing| breach(&closing).0)? {
                 Some(message) => return Ok(message),
-                None if first.is_closed() => return Err(None),
+                None if first.closed_at().is_some() => return Err(None),
                 None => {}
             }
             waiting.received.reserve(ROOM);
-            match timeout_at(end, waiting.stream.read_buf(&mut waiting.received)).await {
+            let read = tokio::select! {
+                biased;
+                read = timeout_at(end, waiting.stream.read_buf(&mut waiting.received)) => read,
+                _ = draining.wait_for(|now| *now) => return Err(Some(going_away())),
+            };
+            match read {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Err(None),
                 Err(_) => return Err(Some(late(limit))),
@@ -133,10 +142,12 @@ impl Gateway {
         permit: Permit,
         head: &RequestHeader,
         wish: &Wish,
+        waited: Duration,
     ) {
         let grant = &permit.grant;
         let _active = self.meters.active(&grant.provider().id, Kind::WebSocket);
         let mut attempt = Attempt::begin(&self.vault, &self.meters, call, grant, &head.headers);
+        attempt.connected(waited);
         let answered = self.ask(connector, &permit, head, wish, &mut attempt).await;
         let result = match answered {
             Ok(Answered::Switched(upstream)) => {
@@ -229,18 +240,26 @@ impl Gateway {
             }
         }
         upstream.abort().await;
-        let (meaning, _) = held.weigh(&self.vault, grant, attempt.actor());
+        let (meaning, body) = held.weigh(&self.vault, grant, attempt.actor());
         attempt.code = meaning.code;
         let refusal = match meaning.code {
             Some(code) => Refusal::new(code, meaning.explained),
             None => {
                 let name = &grant.provider().name;
-                let message = format!("{name} refused the WebSocket with status {status}");
-                Refusal::new(Code::InvalidRequest, message)
+                let said = rules::said_by(grant.provider(), &body);
+                let said = said.unwrap_or_else(|| format!("status {status}"));
+                Refusal::new(
+                    Code::InvalidRequest,
+                    format!("{name} refused the WebSocket: {said}"),
+                )
             }
         };
         closing_of(&refusal)
     }
+}
+
+fn going_away() -> Refusal {
+    Refusal::new(Code::Overloaded, "the gateway is going away; connect again").retry_after(1)
 }
 
 fn late(limit: Duration) -> Refusal {

@@ -180,7 +180,7 @@ async fn a_revoked_token_and_a_deleted_key_end_what_is_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_says_what_ends_an_open_connection() {
-    let replaced = "credential_missing: the key for ElevenLabs was replaced; connect again";
+    let replaced = "the key for ElevenLabs was replaced; connect again";
     for (close_on_revoke, ends) in [(None, None), (Some(true), Some(replaced)), (Some(false), None)] {
         let provider = Provider::echo().await;
         let options = Options {
@@ -194,7 +194,7 @@ async fn the_operator_says_what_ends_an_open_connection() {
             fixture.revoke_token().await;
         }
         match ends {
-            Some(reason) => assert_eq!(goodbye(&mut socket).await, (1008, reason.to_owned())),
+            Some(reason) => assert_eq!(goodbye(&mut socket).await, (1012, reason.to_owned())),
             None => {
                 sleep(Duration::from_secs(5)).await;
                 say(&mut socket, "{}").await;
@@ -254,4 +254,37 @@ async fn draining_lets_connections_end_and_then_says_goodbye_to_both_sides() {
         (1, 1),
         "{events:#?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_echo_of_the_callers_own_words_says_nothing_about_the_key() {
+    let provider = Provider::echo().await;
+    let fixture = Fixture::to(provider.address).await;
+    let mut socket = opened(&fixture, INPUT).await;
+    socket
+        .close(Some(closing(1008, "invalid_api_key")))
+        .await
+        .unwrap();
+    assert_eq!(goodbye(&mut socket).await, (1008, "invalid_api_key".to_owned()));
+    assert_eq!(fixture.usage(1).await[0].closed_by, Some(ClosedBy::Caller));
+    let row = fixture.credential(|_| true).await;
+    assert_eq!(row.status.as_str(), "valid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_repeats_the_key_does_not_pass_it_on() {
+    let provider = Provider::start(&[], |mut socket| async move {
+        let text = format!("{{\"message_type\":\"auth_error\",\"error\":\"bad {KEY}\"}}");
+        socket.send(Message::text(text)).await.unwrap();
+        while let Some(Ok(_)) = socket.next().await {}
+    })
+    .await;
+    let fixture = Fixture::to(provider.address).await;
+    let mut socket = opened(&fixture, INPUT).await;
+    let text = hear(&mut socket).await.into_text().unwrap();
+    assert!(text.contains("bad ***") && !text.contains(KEY), "{text}");
+    socket.close(Some(closing(1000, ""))).await.unwrap();
+    let event = fixture.usage(1).await.remove(0);
+    assert_eq!(event.outcome, Outcome::Error, "the provider has refused the key");
+    fixture.credential(|row| row.status.as_str() == "invalid").await;
 }

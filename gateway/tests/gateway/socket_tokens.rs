@@ -132,8 +132,8 @@ async fn an_endless_first_message_is_cut_off() {
     socket.get_mut().write_all(&bytes).await.ok();
     let (code, reason) = goodbye(&mut socket).await;
     assert_eq!(
-        (code, reason.starts_with("invalid_request: ")),
-        (1008, true),
+        (code, reason.starts_with("payload_too_large: ")),
+        (1009, true),
         "{reason}"
     );
     assert!(provider.heads.lock().is_empty());
@@ -201,7 +201,49 @@ async fn a_name_that_never_ends_is_not_waited_for() {
     let (code, reason) = goodbye(&mut socket).await;
     assert_eq!(
         (code, reason.as_str()),
-        (1008, "a message is in too many parts to be read")
+        (1008, "invalid_request: a message is in too many parts to be read")
     );
     assert!(texts.lock().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_a_binary_message_does_not_pass_either() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let kept = heard.clone();
+    let provider = Provider::start(&[], move |mut socket| {
+        let kept = kept.clone();
+        async move {
+            while let Some(Ok(message)) = socket.next().await {
+                kept.lock().push(message.clone().into_data().to_vec());
+                socket.send(message).await.ok();
+            }
+        }
+    })
+    .await;
+    let fixture = Fixture::to(provider.address).await;
+    let (mut socket, _) = open(&fixture, INPUT, &[]).await.unwrap();
+    let token = &fixture.token;
+    let first = format!("{{\"text\":\" \",\"xi_api_key\":\"{token}\"}}");
+    socket.send(Message::binary(first.into_bytes())).await.unwrap();
+    hear(&mut socket).await;
+    socket
+        .send(Message::binary(b"\x00\xffeyJ".to_vec()))
+        .await
+        .unwrap();
+    assert_eq!(hear(&mut socket).await, Message::binary(b"\x00\xffeyJ".to_vec()));
+    let heard = heard.lock().concat();
+    assert!(!String::from_utf8_lossy(&heard).contains(token.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_begins_as_json_and_is_none_is_refused() {
+    let (provider, texts) = listening().await;
+    let fixture = Fixture::to(provider.address).await;
+    let mut socket = opened(&fixture, INPUT).await;
+    say(&mut socket, "{\"a\":undefined,\"xi-api-key\":\"other\"}").await;
+    let (code, reason) = goodbye(&mut socket).await;
+    assert_eq!(code, 1007);
+    assert_eq!(reason, "invalid_request: a message begins as JSON and is none");
+    assert!(texts.lock().is_empty());
+    assert_eq!(fixture.refusals(1).await.len(), 1);
 }

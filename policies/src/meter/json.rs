@@ -176,7 +176,8 @@ impl JsonScanner {
             b'"' if TEXTS.iter().any(|take| self.takes(*take)) => self.begin_string(State::InText),
             b'"' => self.begin_string(State::Skipping),
             b']' => return self.close(byte),
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+            // What is no JSON by the letter, and taken by some who read it.
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'N' | b'I' => {
                 self.short.clear();
                 self.too_long = false;
                 self.state = State::InWord;

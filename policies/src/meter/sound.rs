@@ -136,8 +136,10 @@ impl WaveHead {
         };
         match self.at {
             At::Format { rest } => {
-                let per_second = number(8);
-                self.rate = (per_second > 0).then(|| per_second.into());
+                // Decoders go by these two, and not by the rate that the head says beside them.
+                let block = u32::from(u16::from_le_bytes([self.held[12], self.held[13]]));
+                let per_second = f64::from(number(4)) * f64::from(block);
+                self.rate = (per_second > 0.0).then_some(per_second);
                 At::Skipped(rest)
             }
             At::Chunk => {
@@ -186,7 +188,8 @@ mod tests {
     pub(crate) fn head(rate: u32, extra: &[u8]) -> Vec<u8> {
         let mut head = b"RIFF\0\0\0\0WAVE".to_vec();
         head.extend_from_slice(extra);
-        head.extend_from_slice(b"fmt \x10\0\0\0\x01\0\x01\0\0\0\0\0");
+        head.extend_from_slice(b"fmt \x10\0\0\0\x01\0\x01\0");
+        head.extend_from_slice(&(rate / 2).to_le_bytes());
         head.extend_from_slice(&rate.to_le_bytes());
         head.extend_from_slice(b"\x02\0\x10\0data\0\0\0\0");
         head

@@ -4,9 +4,12 @@
 
 use serde_json::Value;
 
-use super::frames::{Closing, FrameReader, Head, Next, Opcode, frame, unmask};
+use super::frames::{Closing, FrameReader, Head, LONGEST_CONTROL, Next, Opcode, frame, unmask};
 use crate::rules::without_scheme;
 use crate::vocabulary::PresentedToken;
+
+/// More frames than any SDK makes of a message.
+const MOST_PARTS: usize = 4096;
 
 /// A first message that is whole, unmasked and in one piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +56,19 @@ impl First {
         Ok(None)
     }
 
-    /// The caller has said goodbye instead.
-    pub fn is_closed(&self) -> bool {
-        self.closed
+    /// Where the frame ends with which the caller has closed instead.
+    pub fn closed_at(&self) -> Option<usize> {
+        self.closed.then_some(self.seen)
     }
 
     fn begin_frame(&mut self, head: Head) -> Result<(), Closing> {
         let fits = match head.opcode {
             Opcode::Text | Opcode::Binary => self.message.is_none(),
-            Opcode::Continuation => self.message.is_some(),
-            Opcode::Close | Opcode::Ping | Opcode::Pong => head.last && head.length <= 125,
+            Opcode::Continuation => self
+                .message
+                .as_ref()
+                .is_some_and(|message| message.parts.len() < MOST_PARTS),
+            Opcode::Close | Opcode::Ping | Opcode::Pong => head.last && head.length <= LONGEST_CONTROL as u64,
             Opcode::Other(_) => false,
         };
         if !fits || head.reserved || head.mask.is_none() {
@@ -223,6 +229,6 @@ mod tests {
         assert_eq!(code(&frame(Opcode::Continuation, MASK, b"{}"), 200), Some(1002));
         let mut first = First::default();
         assert_eq!(first.look(&Closing::new(1000, "").frame(MASK), 200), Ok(None));
-        assert!(first.is_closed());
+        assert!(first.closed_at().is_some());
     }
 }

@@ -3,27 +3,35 @@
 //!
 //! So the message stays as long as it was, its frames stay as they were, and nothing of it has to be kept but
 //! what may turn out to be the name of such a member. Names are compared after their escapes are read, at any
-//! depth, and each occurrence counts. A message that is not JSON passes as it is, but for what looks like a
-//! token: nobody reads a member out of it, and a token has no business there.
+//! depth, and each occurrence counts. What begins as JSON and is none is refused, for another reader may make more of
+//! it than this one. A text that does not begin so passes as it is, but for what looks like a token: nobody reads a
+//! member out of it, and a token has no business there. Binary messages that are not JSON pass untouched.
 
 use std::ops::Range;
 
 use crate::meter::{Piece, StringReader};
+use crate::places::TOKENS;
 
 /// The most that is withheld until a name is known: far more than a name and its neighbours need.
 const MOST_HELD: u64 = 4 * 1024;
 
-/// What tokens begin with: ours, and JWTs.
-const TOKENS: [&[u8]; 2] = [b"vxg_", b"eyJ"];
-
-const LITERALS: [&[u8]; 4] = [b"true", b"false", b"null", b"NaN"];
+/// Those of the standard, and those that are often taken beside them.
+const LITERALS: [&[u8]; 5] = [b"true", b"false", b"null", b"NaN", INFINITY];
+const INFINITY: &[u8] = b"Infinity";
+/// What some put before a text, and some leave out when they read it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A place in a message, counted from its beginning.
 type At = u64;
 
-/// A member's name and what is around it cannot be told apart from an attempt to fill memory.
+/// Why a message cannot be searched, and so must not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMuch;
+pub enum Unsearchable {
+    /// It begins as JSON and is none: somebody who reads it in another way may find a member in it.
+    NotJson,
+    /// A member's name and what is around it cannot be told apart from an attempt to fill memory.
+    TooMuch,
+}
 
 #[derive(Debug)]
 pub struct Scrubber {
@@ -43,6 +51,12 @@ pub struct Scrubber {
     comma_too: bool,
     /// Of what looks like a token: which, and how much of its beginning has been seen.
     token: Option<(usize, usize)>,
+    binary: bool,
+    /// It has begun with a bracket.
+    structured: bool,
+    /// How much of a byte order mark it has begun with.
+    marked: usize,
+    unsearchable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +107,19 @@ impl Scrubber {
             depth: 0,
             comma_too: false,
             token: None,
+            binary: false,
+            structured: false,
+            marked: 0,
+            unsearchable: false,
         }
     }
 
-    /// A message begins.
-    pub fn begin(&mut self) {
+    /// A message begins. A binary one may hold JSON, or anything.
+    pub fn begin(&mut self, binary: bool) {
+        self.binary = binary;
         (self.state, self.last, self.held, self.at) = (State::Between, Last::Begin, None, 0);
         (self.comma_too, self.token) = (false, None);
+        (self.structured, self.marked, self.unsearchable) = (false, 0, false);
     }
 
     /// Nothing from this place of the message on may pass yet.
@@ -113,14 +133,17 @@ impl Scrubber {
     }
 
     /// Reads on, and tells the places that are to be painted over, in order.
-    pub fn feed(&mut self, bytes: &[u8], paint: &mut Vec<Range<At>>) -> Result<(), TooMuch> {
+    pub fn feed(&mut self, bytes: &[u8], paint: &mut Vec<Range<At>>) -> Result<(), Unsearchable> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = self.step(rest, paint);
             self.at += taken as u64;
             rest = &rest[taken..];
+            if self.unsearchable {
+                return Err(Unsearchable::NotJson);
+            }
             if self.held.is_some_and(|held| self.at - held > MOST_HELD) {
-                return Err(TooMuch);
+                return Err(Unsearchable::TooMuch);
             }
         }
         Ok(())
@@ -135,11 +158,16 @@ impl Scrubber {
             State::Named => self.named(byte, paint),
             State::Text => self.text(bytes, State::Between),
             State::Number if matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') => 1,
+            State::Number if byte == b'I' => {
+                self.state = State::Literal(INFINITY, 1);
+                1
+            }
             State::Number => self.again(State::Between, bytes, paint),
             State::Literal(word, seen) => self.literal(word, seen, byte, paint),
             State::Value | State::ValueWord | State::ValueNested => self.value(byte, bytes, paint),
             State::ValueText => self.painted_text(bytes, State::Between, paint),
             State::ValueNestedText => self.painted_text(bytes, State::ValueNested, paint),
+            State::NotJson if self.binary => bytes.len(),
             State::NotJson => self.not_json(byte, paint),
             State::Token => self.token(byte, paint),
         }
@@ -167,7 +195,15 @@ impl Scrubber {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => return 1,
             b'"' if value_may_begin => self.begin_string(),
-            b'{' | b'[' if value_may_begin => self.pass(Last::Open),
+            b'{' | b'[' if value_may_begin => {
+                self.structured = true;
+                self.pass(Last::Open);
+                // JSON has no such mark.
+                self.unsearchable = self.marked > 0 && !self.binary;
+            }
+            _ if BYTE_ORDER_MARK.get(self.marked) == Some(&byte) && self.at == self.marked as u64 => {
+                self.marked += 1;
+            }
             b'}' | b']' if value_has_ended || self.last == Last::Open => self.pass(Last::Value),
             b',' if value_has_ended && self.comma_too => {
                 self.paint_this(1, paint);
@@ -323,18 +359,28 @@ impl Scrubber {
         1
     }
 
+    /// A message that does not even begin as JSON holds no member for anybody.
     fn is_not_json(&mut self, byte: u8, paint: &mut Vec<Range<At>>) -> usize {
         self.held = None;
         self.state = State::NotJson;
-        self.not_json(byte, paint)
+        match (self.binary, self.structured) {
+            (true, _) => 1,
+            (false, true) => {
+                self.unsearchable = true;
+                1
+            }
+            (false, false) => self.not_json(byte, paint),
+        }
     }
 
     fn not_json(&mut self, byte: u8, paint: &mut Vec<Range<At>>) -> usize {
         let begun = self.token.map_or(0, |(_, seen)| seen);
-        let of_token = self.token.filter(|(which, seen)| TOKENS[*which][*seen] == byte);
+        let of_token = self
+            .token
+            .filter(|(which, seen)| TOKENS[*which].as_bytes()[*seen] == byte);
         self.token = of_token
             .map(|(which, seen)| (which, seen + 1))
-            .or_else(|| Some((TOKENS.iter().position(|token| token[0] == byte)?, 1)));
+            .or_else(|| Some((TOKENS.iter().position(|token| token.as_bytes()[0] == byte)?, 1)));
         match self.token {
             Some((which, seen)) if seen == TOKENS[which].len() => {
                 let begins = self.at - begun as u64;
@@ -353,7 +399,8 @@ impl Scrubber {
             self.paint_this(1, paint);
             return 1;
         }
-        self.is_not_json(byte, paint)
+        self.state = State::NotJson;
+        self.not_json(byte, paint)
     }
 }
 
@@ -375,7 +422,7 @@ mod tests {
         let mut scrubber = Scrubber::new(&names());
         let mut bytes = message.as_bytes().to_vec();
         let mut paint = Vec::new();
-        scrubber.begin();
+        scrubber.begin(false);
         for (nth, piece) in message.as_bytes().chunks(chunk.max(1)).enumerate() {
             scrubber.feed(piece, &mut paint).unwrap();
             let passed = scrubber.held().unwrap_or(u64::MAX);
@@ -434,9 +481,9 @@ mod tests {
             r#"{"text":"","Authorization":"another name"}"#,
             "hello, world: \"xi-api-key\": \"a\"",
             "",
-            "\u{feff}{}",
-            r#"{"text":"a",}"#,
             r#"{"text":"#,
+            r#"{"n":[NaN,Infinity,-Infinity]}"#,
+            "[1,",
         ] {
             for chunk in 1..=message.len().max(1) {
                 assert_eq!(scrub(message, chunk), message, "in pieces of {chunk}");
@@ -448,22 +495,58 @@ mod tests {
     fn what_looks_like_a_token_does_not_pass_in_a_message_that_is_not_json() {
         for marked in [
             "token v«vxg_abc123»!",
-            "{\"a\" \"xi-api-key\":\"«vxg_abc»\"}",
             "Bearer «eyJh.b-_.c», «eyJ»",
             "e«eyJa» v vx vxg vxge",
-            "[1«vxg_abc»,n«vxg_abc»",
         ] {
             paints(marked);
         }
     }
 
     #[test]
+    fn what_begins_as_json_and_is_none_cannot_be_searched() {
+        for message in [
+            r#"{"a" "xi-api-key":"x"}"#,
+            r#"{"text":"a",}"#,
+            r#"{"a":undefined,"xi-api-key":"x"}"#,
+            r#"{/**/"xi-api-key":"x"}"#,
+            "\u{feff}{}",
+            "[1vxg_abc",
+            "{}{}",
+        ] {
+            let mut scrubber = Scrubber::new(&names());
+            scrubber.begin(false);
+            let fed = scrubber.feed(message.as_bytes(), &mut Vec::new());
+            assert_eq!(fed, Err(Unsearchable::NotJson), "{message}");
+            scrubber.begin(true);
+            let mut paint = Vec::new();
+            scrubber.feed(message.as_bytes(), &mut paint).unwrap();
+            assert!(paint.is_empty(), "binary {message}");
+        }
+    }
+
+    #[test]
+    fn a_binary_message_loses_the_members_of_json_and_nothing_else() {
+        let painted = |message: &[u8]| {
+            let mut scrubber = Scrubber::new(&names());
+            scrubber.begin(true);
+            let mut paint = Vec::new();
+            scrubber.feed(message, &mut paint).unwrap();
+            paint
+        };
+        assert_eq!(painted(br#"{"a":1,"xi-api-key":"T"}"#), [6..23]);
+        assert_eq!(painted(b"\xff vxg_0123456789 {\"xi-api-key\":1}"), []);
+    }
+
+    #[test]
     fn what_could_be_a_name_is_not_withheld_without_end() {
         let mut scrubber = Scrubber::new(&names());
-        scrubber.begin();
+        scrubber.begin(false);
         let mut paint = Vec::new();
         scrubber.feed(br#"{"a":1,"#, &mut paint).unwrap();
-        assert_eq!(scrubber.feed(&[b' '; 5_000], &mut paint), Err(TooMuch));
+        assert_eq!(
+            scrubber.feed(&[b' '; 5_000], &mut paint),
+            Err(Unsearchable::TooMuch)
+        );
     }
 
     fn documents() -> impl Strategy<Value = Value> {
@@ -519,9 +602,14 @@ mod tests {
         #[test]
         fn nothing_makes_it_panic_or_let_a_token_pass(junk in "[{}\\[\\],:\" a-z\\\\u0-9-]{0,60}", chunk in 1usize..9) {
             let message = format!("{junk}vxg_0123456789");
-            let passed = scrub(&message, chunk);
-            let is_text = serde_json::from_str::<Value>(&message).is_ok();
-            prop_assert!(is_text || passed.len() == message.len());
+            let mut scrubber = Scrubber::new(&names());
+            scrubber.begin(false);
+            let mut paint = Vec::new();
+            let fed: Result<Vec<()>, _> =
+                message.as_bytes().chunks(chunk).map(|piece| scrubber.feed(piece, &mut paint)).collect();
+            let in_text = junk.bytes().filter(|byte| *byte == b'"').count() > 0;
+            let painted = paint.iter().any(|range| range.end == message.len() as u64);
+            prop_assert!(fed.is_err() || painted || in_text, "{}", message);
         }
     }
 }
