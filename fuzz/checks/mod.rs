@@ -7,8 +7,8 @@ pub mod frames;
 pub mod meter;
 pub mod scrub;
 
-use policies::socket::frames::{Closing, Opcode, frame};
-use policies::socket::{Ear, Passage, Refusal};
+use policies::socket::frames::{CloseFrame, Opcode, frame};
+use policies::socket::{Ear, Passage, Violation};
 
 /// What members of credentials are called.
 pub fn fields() -> Vec<String> {
@@ -43,7 +43,7 @@ impl Ear for Heard {
         });
     }
 
-    fn payload(&mut self, bytes: &[u8]) -> Result<(), Closing> {
+    fn payload(&mut self, bytes: &[u8]) -> Result<(), CloseFrame> {
         let message = self.messages.last_mut().expect("payload comes inside a message");
         assert!(!message.whole, "payload comes behind a message");
         message.payload.extend(bytes);
@@ -67,7 +67,7 @@ pub struct Passed {
     pub bytes: Vec<u8>,
     /// Waits for what comes next.
     pub held: Vec<u8>,
-    pub refusal: Option<Closing>,
+    pub refusal: Option<CloseFrame>,
     pub between_frames: bool,
     pub heard: Heard,
 }
@@ -80,7 +80,7 @@ pub fn pass(fields: &[String], bytes: &[u8], piece: usize) -> Passed {
         buffer.extend(piece);
         match passage.look(&mut buffer, &mut heard) {
             Ok(may_pass) => passed.extend(buffer.drain(..may_pass)),
-            Err(Refusal {
+            Err(Violation {
                 closing,
                 passing,
                 between_frames,

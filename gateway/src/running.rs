@@ -268,8 +268,8 @@ impl Running {
                     "calls are cut off at the drain deadline"
                 );
                 self.gateway.draining.send_replace(true);
-                // WebSockets say goodbye to both sides, which may take them a moment.
-                timeout(tunnel::GOODBYE, self.gateway.in_flight.none_left())
+                // WebSockets send close frames to both sides, which may take them a moment.
+                timeout(tunnel::CLOSING, self.gateway.in_flight.none_left())
                     .await
                     .ok();
                 return;

@@ -22,7 +22,7 @@ use vault::Vault;
 use super::authorise::Grant;
 use super::{Fault, Seen, answer};
 use crate::telemetry::{Attempted, Meters, Refused};
-use crate::tunnel::messages::{Goodbye, Messages};
+use crate::tunnel::messages::{Messages, SocketEnd};
 
 /// One request, from the end of its head.
 #[derive(Clone, Debug)]
@@ -259,10 +259,10 @@ impl<'c> Attempt<'c> {
 
     fn socket_outcome(&self) -> Outcome {
         let messages = self.messages.as_deref();
-        match messages.and_then(|messages| messages.goodbye) {
+        match messages.and_then(|messages| messages.end) {
             _ if messages.is_some_and(|messages| messages.refuses) => Outcome::Error,
-            Some(goodbye) if goodbye.is_fine() => Outcome::Ok,
-            Some(Goodbye {
+            Some(end) if end.is_fine() => Outcome::Ok,
+            Some(SocketEnd {
                 by: ClosedBy::Provider,
                 ..
             }) => Outcome::Error,
@@ -275,7 +275,7 @@ impl<'c> Attempt<'c> {
         let provider = grant.provider();
         let messages = self.messages.as_deref();
         let sound = messages.map(Messages::reading);
-        let goodbye = messages.and_then(|messages| messages.goodbye);
+        let end = messages.and_then(|messages| messages.end);
         let cost = rules::estimate(provider, grant.operation(), &reading, self.call.at.date_naive());
         UsageEvent {
             id: self.id,
@@ -304,8 +304,8 @@ impl<'c> Attempt<'c> {
             messages_out: messages.map(|messages| messages.from_provider),
             audio_seconds_in: sound.as_ref().and_then(|sound| sound.audio_in),
             audio_seconds_out: sound.as_ref().and_then(|sound| sound.audio_out),
-            close_code: goodbye.and_then(|goodbye| goodbye.code),
-            closed_by: goodbye.map(|goodbye| goodbye.by),
+            close_code: end.and_then(|end| end.code),
+            closed_by: end.map(|end| end.by),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use policies::descriptor::Provider;
 use policies::rules::{self, Judged};
-use policies::socket::frames::Closing;
+use policies::socket::frames::CloseFrame;
 use policies::socket::setup::Again;
 use policies::socket::{Ear, Side, SocketMeter, SocketReading};
 use policies::vocabulary::ClosedBy;
@@ -17,15 +17,15 @@ const NO_CODE: u16 = 1005;
 /// Codes of an end that nothing is wrong with.
 const FINE: [u16; 3] = [1000, 1001, NO_CODE];
 
-/// How a connection came to its end: what the first side to say goodbye said.
+/// How a connection came to its end: what the first side to close said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Goodbye {
+pub struct SocketEnd {
     pub by: ClosedBy,
     /// `None`: it vanished without a word.
     pub code: Option<u16>,
 }
 
-impl Goodbye {
+impl SocketEnd {
     /// Whether the connection did what it was opened for, as far as can be told from its end.
     pub fn is_fine(&self) -> bool {
         match self.by {
@@ -44,10 +44,10 @@ pub struct Messages {
     asked: Option<Instant>,
     /// From the first that was asked to the first of an answer.
     pub first_answer: Option<Duration>,
-    pub goodbye: Option<Goodbye>,
-    /// Both sides have said goodbye, in which order ever.
-    pub caller_said_goodbye: bool,
-    pub provider_said_goodbye: bool,
+    pub end: Option<SocketEnd>,
+    /// Whose close frames have been heard.
+    pub caller_closed: bool,
+    pub provider_closed: bool,
     /// About the key, and not noted yet.
     judged: Option<Judged>,
     /// The provider has refused the key, or what it may do.
@@ -70,9 +70,9 @@ impl Messages {
             from_provider: 0,
             asked: None,
             first_answer: None,
-            goodbye: None,
-            caller_said_goodbye: false,
-            provider_said_goodbye: false,
+            end: None,
+            caller_closed: false,
+            provider_closed: false,
             judged: None,
             refuses: false,
             proven: false,
@@ -96,9 +96,9 @@ impl Messages {
         None
     }
 
-    /// Only the first goodbye counts as the end; the other is its echo.
+    /// Only the first close frame counts as the end; the other is its echo.
     pub fn ended(&mut self, by: ClosedBy, code: Option<u16>) {
-        self.goodbye.get_or_insert(Goodbye { by, code });
+        self.end.get_or_insert(SocketEnd { by, code });
     }
 
     fn heard_end(&mut self, side: Side) {
@@ -138,12 +138,12 @@ impl Ear for FromCaller<'_> {
         }
     }
 
-    fn payload(&mut self, bytes: &[u8]) -> Result<(), Closing> {
+    fn payload(&mut self, bytes: &[u8]) -> Result<(), CloseFrame> {
         self.messages.meter.payload(Side::Caller, bytes);
         let later = self.messages.from_caller > 1;
         let again = later && self.again.as_mut().is_some_and(|again| again.feed(bytes));
         match again {
-            true => Err(Closing::new(1008, "the session is set up already")),
+            true => Err(CloseFrame::new(1008, "the session is set up already")),
             false => Ok(()),
         }
     }
@@ -153,8 +153,8 @@ impl Ear for FromCaller<'_> {
     }
 
     fn closing(&mut self, payload: &mut [u8]) {
-        let code = Closing::read(payload).code;
-        self.messages.caller_said_goodbye = true;
+        let code = CloseFrame::read(payload).code;
+        self.messages.caller_closed = true;
         self.messages
             .ended(ClosedBy::Caller, Some(code.unwrap_or(NO_CODE)));
     }
@@ -182,7 +182,7 @@ impl Ear for FromProvider<'_> {
         self.messages.meter.begin(Side::Provider, binary);
     }
 
-    fn payload(&mut self, bytes: &[u8]) -> Result<(), Closing> {
+    fn payload(&mut self, bytes: &[u8]) -> Result<(), CloseFrame> {
         self.messages.meter.payload(Side::Provider, bytes);
         Ok(())
     }
@@ -192,10 +192,10 @@ impl Ear for FromProvider<'_> {
     }
 
     fn closing(&mut self, payload: &mut [u8]) {
-        let closing = Closing::read(payload);
+        let closing = CloseFrame::read(payload);
         let code = closing.code.unwrap_or(NO_CODE);
-        let first = self.messages.goodbye.is_none();
-        self.messages.provider_said_goodbye = true;
+        let first = self.messages.end.is_none();
+        self.messages.provider_closed = true;
         self.messages.ended(ClosedBy::Provider, Some(code));
         if first && let Some(judged) = rules::judge_close(self.provider, code, &closing.reason) {
             self.messages.judged = Some(judged);

@@ -24,7 +24,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use policies::rules::Inbound;
-use policies::socket::frames::Closing;
+use policies::socket::frames::CloseFrame;
 use policies::vocabulary::{Code, Refusal};
 
 use crate::proxy::{After, Gateway};
@@ -38,10 +38,10 @@ use crate::stages::upstream::Upstream;
 use crate::stages::{Fault, Seen};
 use crate::telemetry::Kind;
 use handshake::Wish;
-use relay::{Ends, FAREWELL, Tunnel};
+use relay::{CLOSE_LIMIT, Ends, Tunnel};
 
 /// How long the ends of all WebSockets take together, once they are told to end.
-pub const GOODBYE: Duration = FAREWELL.saturating_mul(2);
+pub const CLOSING: Duration = CLOSE_LIMIT.saturating_mul(2);
 
 impl Gateway {
     pub async fn serve_socket(
@@ -179,7 +179,7 @@ async fn taken(session: &mut ServerSession) -> Result<(Stream, Bytes), Fault> {
 }
 
 /// A refusal as the frame that closes says it.
-fn closing_of(refusal: &Refusal) -> Closing {
+fn close_frame_of(refusal: &Refusal) -> CloseFrame {
     let code = match refusal.code {
         Code::Overloaded | Code::RateLimited | Code::ProviderRateLimited => 1013,
         Code::ProviderUnreachable | Code::ProviderTimeout | Code::ProviderError => 1014,
@@ -187,17 +187,17 @@ fn closing_of(refusal: &Refusal) -> Closing {
         Code::PayloadTooLarge => 1009,
         _ => 1008,
     };
-    Closing::new(code, &format!("{}: {}", refusal.code, refusal.message))
+    CloseFrame::new(code, &format!("{}: {}", refusal.code, refusal.message))
 }
 
 /// A message that may not pass as the refusal that it is, and as the frame that closes says it.
-fn breach(closing: &Closing) -> (Refusal, Closing) {
+fn breach(closing: &CloseFrame) -> (Refusal, CloseFrame) {
     let code = match closing.code {
         Some(1009) => Code::PayloadTooLarge,
         _ => Code::InvalidRequest,
     };
     let refusal = Refusal::new(code, closing.reason.clone());
-    let said = closing_of(&refusal);
+    let said = close_frame_of(&refusal);
     let code = closing.code;
-    (refusal, Closing { code, ..said })
+    (refusal, CloseFrame { code, ..said })
 }

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use pingora::protocols::Stream;
-use policies::socket::frames::Closing;
-use policies::socket::{Ear, First, FirstMessage, Passage, Refusal};
+use policies::socket::frames::CloseFrame;
+use policies::socket::{Ear, First, FirstMessage, Passage, Violation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// As much as one record of TLS holds.
@@ -36,7 +36,10 @@ pub enum Break {
     /// The first message is whole; nothing has passed yet.
     First(FirstMessage),
     /// What was read may not pass, and this says why; whether a frame of ours may still follow what has passed.
-    Refused { closing: Closing, between_frames: bool },
+    Refused {
+        closing: CloseFrame,
+        between_frames: bool,
+    },
     /// The other side takes no more.
     Unwritable(io::Error),
 }
@@ -64,9 +67,9 @@ pub struct Pipe {
 
 enum State {
     Passing,
-    /// Our own last words go out at the next frame's beginning; what else is read is heard and not passed on.
-    LastWords(Vec<u8>),
-    Spoken,
+    /// Our own close frame goes out at the next frame's beginning; what else is read is heard and not passed on.
+    Closing(Vec<u8>),
+    Closed,
     /// The other side is told that nothing more comes, in the middle of a frame.
     Cut,
     /// Nothing more comes. The other side is told once all is written.
@@ -120,18 +123,18 @@ impl Pipe {
             if self.first.take().is_some() {
                 self.held = BytesMut::new();
             }
-            self.state = State::LastWords(words);
+            self.state = State::Closing(words);
         }
     }
 
     /// Ends what passes at once: with these words if a frame may stand there. What else is sent is taken in and
-    /// dropped, for to close a connection on unread bytes would take our goodbye from its reader.
+    /// dropped, for to close a connection on unread bytes would take our close frame from its reader.
     pub fn break_off(&mut self, words: Option<Vec<u8>>) {
         self.first = None;
         match words {
             Some(words) => {
                 self.ready.extend_from_slice(&words);
-                self.state = State::Spoken;
+                self.state = State::Closed;
             }
             None => self.state = State::Cut,
         }
@@ -163,16 +166,16 @@ impl Pipe {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_write(cx, to)).map_err(Break::Unwritable)?;
-            if let State::LastWords(words) = &mut self.state
+            if let State::Closing(words) = &mut self.state
                 && self.passage.is_between_frames()
             {
                 self.ready.extend_from_slice(words);
-                self.state = State::Spoken;
+                self.state = State::Closed;
                 continue;
             }
             if matches!(self.state, State::Cut) {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).ok();
-                self.state = State::Spoken;
+                self.state = State::Closed;
             }
             if matches!(self.state, State::Ended) {
                 // A side that is gone cannot be told, and need not be.
@@ -243,10 +246,10 @@ impl Pipe {
         })
     }
 
-    /// Past our last words nothing passes, but the goodbye of the other side is still waited for.
-    fn look(&mut self, bytes: &mut [u8], ear: &mut impl Ear) -> Result<usize, Refusal> {
+    /// Past our close frame nothing passes, but that of the other side is still waited for.
+    fn look(&mut self, bytes: &mut [u8], ear: &mut impl Ear) -> Result<usize, Violation> {
         match (&self.state, self.passage.look(bytes, ear)) {
-            (State::Spoken, Err(_)) => {
+            (State::Closed, Err(_)) => {
                 self.state = State::Ended;
                 Ok(bytes.len())
             }
@@ -255,7 +258,7 @@ impl Pipe {
     }
 
     /// Lets go what came before a refused frame; behind it nothing is read any more.
-    fn refused(&mut self, refusal: Refusal, bytes: &[u8]) -> Break {
+    fn refused(&mut self, refusal: Violation, bytes: &[u8]) -> Break {
         self.ready.extend_from_slice(&bytes[..refusal.passing]);
         (self.held, self.deaf) = (BytesMut::new(), true);
         Break::Refused {
@@ -266,7 +269,7 @@ impl Pipe {
 
     /// Written at once as far as the other side takes it; only the rest is kept.
     fn pass(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: &mut Stream) -> Poll<Result<(), Break>> {
-        if bytes.is_empty() || matches!(self.state, State::Spoken | State::Ended) {
+        if bytes.is_empty() || matches!(self.state, State::Closed | State::Ended) {
             return Poll::Ready(Ok(()));
         }
         let written = match Pin::new(to).poll_write(cx, bytes) {
@@ -307,13 +310,13 @@ impl Pipe {
         match looked {
             Ok(passing) => {
                 let passed = held.split_to(passing);
-                if matches!(self.state, State::Passing | State::LastWords(_)) {
+                if matches!(self.state, State::Passing | State::Closing(_)) {
                     self.ready.extend_from_slice(&passed);
                 }
                 if held.len() > LONGEST_HELD {
                     self.deaf = true;
                     return Err(Break::Refused {
-                        closing: Closing::new(1008, "a message is in too many parts to be read"),
+                        closing: CloseFrame::new(1008, "a message is in too many parts to be read"),
                         between_frames: false,
                     });
                 }

@@ -1,6 +1,6 @@
 //! Both directions of a WebSocket, what happens around them, and how they come to their end.
 //!
-//! Neither direction waits for the other. A goodbye of one side passes to the other and its echo back; a side
+//! Neither direction waits for the other. A close frame of one side passes to the other and its echo back; a side
 //! that leaves without one takes the other along. Every [`TICK`] the connection looks around: whether anything
 //! has moved, whether what it stands on still holds, and whether it is time to write down what was used.
 
@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use pingora::protocols::Stream;
 use policies::rules;
-use policies::socket::frames::Closing;
+use policies::socket::frames::CloseFrame;
 use policies::socket::setup::Again;
 use policies::socket::{First, FirstMessage, Passage};
 use policies::vocabulary::{ClosedBy, Code, Refusal};
@@ -21,10 +21,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::messages::{FromCaller, FromProvider, Goodbye, Messages, News};
+use super::messages::{FromCaller, FromProvider, Messages, News, SocketEnd};
 use super::pipe::{Break, Pipe};
 use super::standing::{self, Looked, Mark};
-use super::{breach, closing_of, model};
+use super::{breach, close_frame_of, model};
 use crate::proxy::Gateway;
 use crate::stages::Fault;
 use crate::stages::admit::Permit;
@@ -35,10 +35,10 @@ use crate::stages::record::{Attempt, audit_refusal};
 const TICK: Duration = Duration::from_secs(1);
 /// How long a first message may take once it has begun.
 const FIRST: Duration = Duration::from_secs(30);
-/// How long the second side may take once the first has left or said goodbye.
-const ECHO: Duration = Duration::from_secs(10);
-/// How long both may take to answer a goodbye of ours.
-pub const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the second side may take once the first has left or closed.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+/// How long both may take to answer a close frame of ours.
+pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Both connections, once both sides have agreed.
 pub struct Ends {
@@ -76,10 +76,10 @@ pub struct Tunnel<'t, 'c> {
 enum Step {
     First(FirstMessage),
     Refused {
-        closing: Closing,
+        closing: CloseFrame,
         between_frames: bool,
     },
-    /// One side has said goodbye, or left.
+    /// One side has closed, or left.
     Ending,
     Over,
     Tick,
@@ -141,8 +141,8 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                     let (refusal, closing) = breach(&closing);
                     self.refuse(refusal, closing, between_frames);
                 }
-                Step::Ending => self.end_by(ECHO),
-                Step::Drain => self.close(Closing::new(1001, "the gateway is going away; connect again")),
+                Step::Ending => self.end_by(CLOSE_WAIT),
+                Step::Drain => self.close(CloseFrame::new(1001, "the gateway is going away; connect again")),
                 Step::Over => break,
                 Step::Looked(looked) => self.stands(looked),
                 Step::Tick => {
@@ -178,7 +178,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         }
         self.note_news();
         let messages = self.attempt.messages();
-        let (caller, provider) = (messages.caller_said_goodbye, messages.provider_said_goodbye);
+        let (caller, provider) = (messages.caller_closed, messages.provider_closed);
         let left = self.up.is_over() || self.down.is_over();
         let written = self.up.has_written_all() && self.down.has_written_all();
         let over = match self.closing {
@@ -240,7 +240,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                 self.attempt.messages().ended(ClosedBy::Provider, None);
                 None
             }
-            // A caller that has said goodbye need not wait for an echo.
+            // A caller that has closed need not wait for an echo.
             Poll::Ready(Err(Break::Unwritable(error))) => {
                 let stalled = error.kind() == io::ErrorKind::TimedOut;
                 let by = if stalled {
@@ -248,7 +248,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                 } else {
                     ClosedBy::Caller
                 };
-                if self.attempt.messages().goodbye.is_none() {
+                if self.attempt.messages().end.is_none() {
                     self.fault = Some(Fault::CallerLeft(error.to_string()));
                 }
                 self.attempt.messages().ended(by, None);
@@ -289,31 +289,31 @@ impl<'t, 'c> Tunnel<'t, 'c> {
                 self.again = Some(Again::new(plan));
             }
             Err(refusal) => {
-                let closing = closing_of(&refusal);
+                let closing = close_frame_of(&refusal);
                 self.refuse(refusal, closing, true);
             }
         }
     }
 
     /// What the caller sent may not pass.
-    fn refuse(&mut self, refusal: Refusal, closing: Closing, between_frames: bool) {
+    fn refuse(&mut self, refusal: Refusal, closing: CloseFrame, between_frames: bool) {
         let grant = &self.permit.grant;
         audit_refusal(&self.gateway.vault, self.attempt.call(), &grant.seen(), &refusal);
         self.fault = Some(Fault::Refused(refusal));
         self.messages().ended(ClosedBy::Gateway, closing.code);
-        self.up.break_off(between_frames.then(goodbye_to_provider));
+        self.up.break_off(between_frames.then(close_for_provider));
         self.down.say(closing.frame(None));
         self.closing = true;
-        self.end_by(FAREWELL);
+        self.end_by(CLOSE_LIMIT);
     }
 
     /// Ends it from here.
-    fn close(&mut self, closing: Closing) {
+    fn close(&mut self, closing: CloseFrame) {
         self.messages().ended(ClosedBy::Gateway, closing.code);
-        self.up.say(goodbye_to_provider());
+        self.up.say(close_for_provider());
         self.down.say(closing.frame(None));
         self.closing = true;
-        self.end_by(FAREWELL);
+        self.end_by(CLOSE_LIMIT);
     }
 
     fn end_by(&mut self, time: Duration) {
@@ -341,7 +341,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         if self.has_stuck(now) {
             let fault = Fault::TimedOut("sending messages");
             if let Some(refusal) = fault.refusal(self.permit.grant.provider()) {
-                self.close(closing_of(&refusal));
+                self.close(close_frame_of(&refusal));
             }
             self.fault = Some(fault);
             return;
@@ -351,13 +351,13 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         } else if now - self.waited >= FIRST {
             let message = "the first message has not come to its end in time";
             let refusal = Refusal::new(Code::InvalidRequest, message);
-            let closing = closing_of(&refusal);
+            let closing = close_frame_of(&refusal);
             return self.refuse(refusal, closing, true);
         }
         if self.is_idle(now) {
             let seconds = limits.socket_idle.as_secs();
             let reason = format!("neither side has sent anything for {seconds} seconds");
-            self.close(Closing::new(1001, &reason));
+            self.close(CloseFrame::new(1001, &reason));
         }
     }
 
@@ -383,7 +383,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
             self.provider.shutdown().await;
         };
         // Whether or not they take it, both are closed now.
-        timeout(FAREWELL, both).await.ok();
+        timeout(CLOSE_LIMIT, both).await.ok();
         let (read_up, read_down) = (self.up.read, self.down.read);
         self.attempt.carried(read_up, read_down);
         self.messages().ended(ClosedBy::Provider, None);
@@ -391,23 +391,25 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        match self.messages().goodbye {
-            Some(Goodbye {
+        match self.messages().end {
+            Some(SocketEnd {
                 by: ClosedBy::Caller,
                 code: None,
-            }) => Err(Fault::CallerLeft("the connection ended without a goodbye".into())),
-            Some(Goodbye {
+            }) => Err(Fault::CallerLeft(
+                "the connection ended without a close frame".into(),
+            )),
+            Some(SocketEnd {
                 by: ClosedBy::Provider,
                 code: None,
-            }) => Err(Fault::Broken("the connection ended without a goodbye".into())),
+            }) => Err(Fault::Broken("the connection ended without a close frame".into())),
             _ => Ok(()),
         }
     }
 }
 
 /// It need not know why. Masks are to be beyond a caller's guess, which these random bits are.
-fn goodbye_to_provider() -> Vec<u8> {
+fn close_for_provider() -> Vec<u8> {
     let random = Uuid::now_v7().into_bytes();
     let mask = [random[12], random[13], random[14], random[15]];
-    Closing::new(1001, "").frame(Some(mask))
+    CloseFrame::new(1001, "").frame(Some(mask))
 }

@@ -3,10 +3,10 @@
 //! Both were looked up once, before the upgrade. They are looked up again when anything in the vault has changed.
 
 use chrono::Utc;
-use policies::socket::frames::Closing;
+use policies::socket::frames::CloseFrame;
 use policies::vocabulary::{Code, Owner, Refusal};
 
-use super::closing_of;
+use super::close_frame_of;
 use crate::proxy::Gateway;
 use crate::stages::authorise::{Grant, credential};
 
@@ -18,7 +18,7 @@ pub struct Mark(Option<u64>);
 pub struct Looked {
     pub mark: Mark,
     /// Why the connection may not go on, if it may not.
-    pub lost: Option<Closing>,
+    pub lost: Option<CloseFrame>,
 }
 
 /// Whether anything has changed that a connection may stand on.
@@ -49,7 +49,7 @@ const RESTART: u16 = 1012;
 struct Unsettled;
 
 /// A JWT cannot be revoked, and a token that expires does not end what it began.
-async fn token_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<Closing>, Unsettled> {
+async fn token_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<CloseFrame>, Unsettled> {
     let caller = grant.caller();
     if caller.token_id.is_none() || caller.expires_at.is_some_and(|end| end <= Utc::now()) {
         return Ok(None);
@@ -65,12 +65,12 @@ async fn token_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<Closin
         Err(refusal) if refusal.code != Code::Unauthenticated => Err(Unsettled),
         _ => {
             let refusal = Refusal::new(Code::Unauthenticated, "the access token was revoked");
-            Ok(Some(closing_of(&refusal)))
+            Ok(Some(close_frame_of(&refusal)))
         }
     }
 }
 
-async fn credential_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<Closing>, Unsettled> {
+async fn credential_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<CloseFrame>, Unsettled> {
     let (paying, provider) = (grant.credential(), grant.provider());
     let found = match paying.owner {
         Owner::System => Ok(gateway.vault.system_credential(&provider.id)),
@@ -80,11 +80,14 @@ async fn credential_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<C
     let now = match found {
         Ok(now) => now.filter(|now| now.id == paying.id),
         Err(refusal) if refusal.code == Code::Overloaded => return Err(Unsettled),
-        Err(refusal) => return Ok(Some(closing_of(&refusal))),
+        Err(refusal) => return Ok(Some(close_frame_of(&refusal))),
     };
     let Some(now) = now else {
         let message = format!("the key for {name} was deleted");
-        return Ok(Some(closing_of(&Refusal::new(Code::CredentialMissing, message))));
+        return Ok(Some(close_frame_of(&Refusal::new(
+            Code::CredentialMissing,
+            message,
+        ))));
     };
     // All system-level keys get new versions when the configuration is read again.
     let is_same = match paying.owner {
@@ -93,7 +96,7 @@ async fn credential_is_lost(gateway: &Gateway, grant: &Grant) -> Result<Option<C
     };
     let closes = !is_same && gateway.limits.close_on_revoke == Some(true);
     Ok(closes.then(|| {
-        Closing::new(
+        CloseFrame::new(
             RESTART,
             &format!("the key for {name} was replaced; connect again"),
         )

@@ -1,7 +1,7 @@
 //! Callers who can show their token only in the first message, as pages in browsers do: they get their WebSocket
 //! first, and the provider is asked for its side once they have shown it.
 //!
-//! Until then they may take little time and little room. A refusal is a goodbye that says why.
+//! Until then they may take little time and little room. A refusal is a close frame that says why.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use policies::rules::{self, Inbound};
-use policies::socket::frames::Closing;
+use policies::socket::frames::CloseFrame;
 use policies::socket::{First, FirstMessage};
 use policies::vocabulary::{Code, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::handshake::Wish;
-use super::relay::{Ends, FAREWELL, Tunnel};
-use super::{breach, closing_of, taken};
+use super::relay::{CLOSE_LIMIT, Ends, Tunnel};
+use super::{breach, close_frame_of, taken};
 use crate::proxy::{After, Gateway};
 use crate::resolve::Purpose;
 use crate::respond::Marks;
@@ -47,7 +47,7 @@ struct Waiting {
 enum Answered {
     Switched(Box<Upstream>),
     /// It is on record; this is for the caller.
-    Refused(Closing),
+    Refused(CloseFrame),
 }
 
 impl Gateway {
@@ -91,7 +91,7 @@ impl Gateway {
             Err(stop) => {
                 let Stop { refusal, seen } = &stop;
                 refused(&self.vault, &self.meters, &self.strangers, call, seen, refusal);
-                bid_goodbye(waiting.stream, closing_of(refusal)).await;
+                close_caller(waiting.stream, close_frame_of(refusal)).await;
             }
         }
         After::Cut
@@ -165,12 +165,12 @@ impl Gateway {
                 Box::pin(tunnel.run(self.draining.subscribe())).await
             }
             Ok(Answered::Refused(closing)) => {
-                bid_goodbye(waiting.stream, closing).await;
+                close_caller(waiting.stream, closing).await;
                 Ok(())
             }
             Err(fault) => {
                 if let Some(refusal) = fault.refusal(grant.provider()) {
-                    bid_goodbye(waiting.stream, closing_of(&refusal)).await;
+                    close_caller(waiting.stream, close_frame_of(&refusal)).await;
                 }
                 Err(fault)
             }
@@ -224,10 +224,10 @@ impl Gateway {
     }
 
     /// What the provider's refusal means, for the key and for the caller.
-    async fn weigh(&self, mut upstream: Upstream, permit: &Permit, attempt: &mut Attempt<'_>) -> Closing {
+    async fn weigh(&self, mut upstream: Upstream, permit: &Permit, attempt: &mut Attempt<'_>) -> CloseFrame {
         let grant = &permit.grant;
         let Some(head) = upstream.head() else {
-            return Closing::new(1014, "provider_error");
+            return CloseFrame::new(1014, "provider_error");
         };
         let status = head.status.as_u16();
         let mut held = Held::new(Box::new(head.clone()));
@@ -254,7 +254,7 @@ impl Gateway {
                 )
             }
         };
-        closing_of(&refusal)
+        close_frame_of(&refusal)
     }
 }
 
@@ -271,7 +271,7 @@ fn late(limit: Duration) -> Refusal {
 }
 
 /// Says why, and gives the caller the time to hear it.
-async fn bid_goodbye(mut stream: Stream, closing: Closing) {
+async fn close_caller(mut stream: Stream, closing: CloseFrame) {
     let said = async {
         stream.write_all(&closing.frame(None)).await?;
         stream.flush().await?;
@@ -280,6 +280,6 @@ async fn bid_goodbye(mut stream: Stream, closing: Closing) {
         std::io::Result::Ok(())
     };
     // Whether it was heard or not, the connection ends now.
-    timeout(FAREWELL, said).await.ok();
+    timeout(CLOSE_LIMIT, said).await.ok();
     stream.shutdown().await.ok();
 }

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::frames::{Closing, FrameReader, Head, LONGEST_CONTROL, Next, Opcode, frame, unmask};
+use super::frames::{CloseFrame, FrameReader, Head, LONGEST_CONTROL, Next, Opcode, frame, unmask};
 use crate::rules::without_scheme;
 use crate::vocabulary::PresentedToken;
 
@@ -34,9 +34,9 @@ pub struct First {
 impl First {
     /// Reads what is new in a buffer of all that has come; nothing of it may be removed before the message is
     /// whole. An error is what to close the connection with.
-    pub fn look(&mut self, buffer: &[u8], most: usize) -> Result<Option<FirstMessage>, Closing> {
+    pub fn look(&mut self, buffer: &[u8], most: usize) -> Result<Option<FirstMessage>, CloseFrame> {
         if buffer.len() > most {
-            return Err(Closing::new(1009, "the first message is too long"));
+            return Err(CloseFrame::new(1009, "the first message is too long"));
         }
         while !self.closed {
             let begins = self.seen;
@@ -61,7 +61,7 @@ impl First {
         self.closed.then_some(self.seen)
     }
 
-    fn begin_frame(&mut self, head: Head) -> Result<(), Closing> {
+    fn begin_frame(&mut self, head: Head) -> Result<(), CloseFrame> {
         let fits = match head.opcode {
             Opcode::Text | Opcode::Binary => self.message.is_none(),
             Opcode::Continuation => self
@@ -72,7 +72,7 @@ impl First {
             Opcode::Other(_) => false,
         };
         if !fits || head.reserved || head.mask.is_none() {
-            return Err(Closing::new(
+            return Err(CloseFrame::new(
                 1002,
                 "the first message is not framed as it must be",
             ));
@@ -222,13 +222,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_not_framed_is_refused_and_a_goodbye_is_one() {
+    fn what_is_too_long_or_not_framed_is_refused_and_a_close_frame_is_one() {
         let code = |bytes: &[u8], most| First::default().look(bytes, most).unwrap_err().code;
         assert_eq!(code(&frame(Opcode::Text, MASK, &[b' '; 300]), 200), Some(1009));
         assert_eq!(code(&frame(Opcode::Text, None, b"{}"), 200), Some(1002));
         assert_eq!(code(&frame(Opcode::Continuation, MASK, b"{}"), 200), Some(1002));
         let mut first = First::default();
-        assert_eq!(first.look(&Closing::new(1000, "").frame(MASK), 200), Ok(None));
+        assert_eq!(first.look(&CloseFrame::new(1000, "").frame(MASK), 200), Ok(None));
         assert!(first.closed_at().is_some());
     }
 }

@@ -231,13 +231,13 @@ pub fn frame(opcode: Opcode, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
 
 /// What a closing frame says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closing {
+pub struct CloseFrame {
     /// `None`: the frame is empty.
     pub code: Option<u16>,
     pub reason: String,
 }
 
-impl Closing {
+impl CloseFrame {
     pub fn new(code: u16, reason: &str) -> Self {
         Self {
             code: Some(code),
@@ -342,12 +342,12 @@ mod tests {
 
     #[test]
     fn a_reason_is_cut_between_characters() {
-        let closing = Closing::new(1008, &"é".repeat(100));
+        let closing = CloseFrame::new(1008, &"é".repeat(100));
         let (frames, _) = read(&closing.frame(Some([1, 2, 3, 4])), 7);
         assert_eq!(frames[0].1.len(), 2 + 122);
-        assert_eq!(Closing::read(&frames[0].1), closing);
-        assert_eq!(Closing::read(&[]).code, None);
-        assert_eq!(Closing::read(&[3]).code, None);
+        assert_eq!(CloseFrame::read(&frames[0].1), closing);
+        assert_eq!(CloseFrame::read(&[]).code, None);
+        assert_eq!(CloseFrame::read(&[3]).code, None);
     }
 
     proptest! {

@@ -17,4 +17,4 @@ mod seconds;
 
 pub use first::{First, FirstMessage};
 pub use meter::{Heard, Side, SocketMeter, SocketReading};
-pub use passage::{Ear, Passage, Refusal};
+pub use passage::{Ear, Passage, Violation};

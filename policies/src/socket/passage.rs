@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::frames::{Closing, FrameReader, Head, LONGEST_CONTROL, Next, Opcode, unmask};
+use super::frames::{CloseFrame, FrameReader, Head, LONGEST_CONTROL, Next, Opcode, unmask};
 use super::scrub::{Scrubber, Unsearchable};
 
 /// Payload is unmasked in pieces of this size, beside the bytes that pass.
@@ -21,7 +21,7 @@ pub trait Ear {
     fn listens(&self) -> bool;
     fn begin(&mut self, binary: bool);
     /// An error closes the connection.
-    fn payload(&mut self, bytes: &[u8]) -> Result<(), Closing>;
+    fn payload(&mut self, bytes: &[u8]) -> Result<(), CloseFrame>;
     fn end(&mut self);
     /// The payload of a frame that closes, before it passes; what is changed in it passes so.
     fn closing(&mut self, payload: &mut [u8]);
@@ -29,9 +29,9 @@ pub trait Ear {
 
 /// Why nothing more may pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Violation {
     /// What to close the connection with.
-    pub closing: Closing,
+    pub closing: CloseFrame,
     /// This much of the buffer comes before it, and may pass.
     pub passing: usize,
     /// Whether that ends between two frames, so that one of ours may follow.
@@ -118,7 +118,7 @@ impl Passage {
 
     /// Reads what is new in a buffer of bytes that have not passed yet, and tells how many of them may, which the
     /// next buffer begins behind.
-    pub fn look(&mut self, buffer: &mut [u8], ear: &mut impl Ear) -> Result<usize, Refusal> {
+    pub fn look(&mut self, buffer: &mut [u8], ear: &mut impl Ear) -> Result<usize, Violation> {
         loop {
             let head_so_far = self.frames.head_so_far();
             let (taken, next) = self.frames.next(&buffer[self.seen..]);
@@ -144,8 +144,8 @@ impl Passage {
         }
     }
 
-    fn refusal(&self, closing: Closing) -> Refusal {
-        Refusal {
+    fn refusal(&self, closing: CloseFrame) -> Violation {
+        Violation {
             closing,
             passing: self.frame_begins.unwrap_or_default(),
             between_frames: self.frame_begins.is_some(),
@@ -176,7 +176,7 @@ impl Passage {
         passing
     }
 
-    fn begin_frame(&mut self, head: Head, ear: &mut impl Ear) -> Result<(), Closing> {
+    fn begin_frame(&mut self, head: Head, ear: &mut impl Ear) -> Result<(), CloseFrame> {
         if self.strict {
             self.is_by_the_letter(&head)?;
         }
@@ -213,8 +213,8 @@ impl Passage {
         }
     }
 
-    fn is_by_the_letter(&self, head: &Head) -> Result<(), Closing> {
-        let refuse = |why| Err(Closing::new(1002, why));
+    fn is_by_the_letter(&self, head: &Head) -> Result<(), CloseFrame> {
+        let refuse = |why| Err(CloseFrame::new(1002, why));
         if head.reserved {
             return refuse("a frame uses an extension that was not agreed on");
         }
@@ -242,7 +242,7 @@ impl Passage {
         length: usize,
         frame_at: u64,
         ear: &mut impl Ear,
-    ) -> Result<(), Closing> {
+    ) -> Result<(), CloseFrame> {
         let Some(Frame { head, content }) = self.frame else {
             return Ok(());
         };
@@ -282,7 +282,7 @@ impl Passage {
         mask: Option<[u8; 4]>,
         scrubs: bool,
         ear: &mut impl Ear,
-    ) -> Result<(), Closing> {
+    ) -> Result<(), CloseFrame> {
         let Some(mask) = mask else {
             return self.hear(bytes, scrubs, ear);
         };
@@ -296,12 +296,12 @@ impl Passage {
         Ok(())
     }
 
-    fn hear(&mut self, plain: &[u8], scrubs: bool, ear: &mut impl Ear) -> Result<(), Closing> {
+    fn hear(&mut self, plain: &[u8], scrubs: bool, ear: &mut impl Ear) -> Result<(), CloseFrame> {
         if scrubs && let Some(scrubber) = &mut self.scrubber {
             scrubber.feed(plain, &mut self.paint).map_err(|why| match why {
-                Unsearchable::NotJson => Closing::new(1007, "a message begins as JSON and is none"),
+                Unsearchable::NotJson => CloseFrame::new(1007, "a message begins as JSON and is none"),
                 Unsearchable::TooMuch => {
-                    Closing::new(1008, "a message holds too much white space to be read")
+                    CloseFrame::new(1008, "a message holds too much white space to be read")
                 }
             })?;
         }
@@ -371,7 +371,7 @@ mod tests {
     #[derive(Default)]
     struct Heard {
         messages: Vec<(bool, Vec<u8>, bool)>,
-        closing: Option<Closing>,
+        closing: Option<CloseFrame>,
         /// What is replaced in a frame that closes.
         conceals: Option<u8>,
     }
@@ -385,7 +385,7 @@ mod tests {
             self.messages.push((binary, Vec::new(), false));
         }
 
-        fn payload(&mut self, bytes: &[u8]) -> Result<(), Closing> {
+        fn payload(&mut self, bytes: &[u8]) -> Result<(), CloseFrame> {
             let message = self.messages.last_mut();
             message.into_iter().for_each(|message| message.1.extend(bytes));
             Ok(())
@@ -397,7 +397,7 @@ mod tests {
         }
 
         fn closing(&mut self, payload: &mut [u8]) {
-            self.closing = Some(Closing::read(payload));
+            self.closing = Some(CloseFrame::read(payload));
             payload
                 .iter_mut()
                 .filter(|byte| Some(**byte) == self.conceals)
@@ -417,7 +417,7 @@ mod tests {
         bytes: &[u8],
         chunk: usize,
         heard: &mut Heard,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<Vec<u8>, Violation> {
         let (mut buffer, mut passed) = (Vec::new(), Vec::new());
         for piece in bytes.chunks(chunk) {
             buffer.extend(piece);
@@ -489,16 +489,16 @@ mod tests {
     fn a_closing_is_heard_before_it_passes_and_passes_as_a_whole() {
         for (mask, chunk) in [(MASK, 1), (None, 3), (MASK, 100)] {
             let mut bytes = frame(Opcode::Pong, mask, b"!");
-            bytes.extend(Closing::new(4429, "too much!").frame(mask));
+            bytes.extend(CloseFrame::new(4429, "too much!").frame(mask));
             let mut heard = Heard {
                 conceals: Some(b'!'),
                 ..Heard::default()
             };
             let passed = pass(&mut Passage::lenient(), &bytes, chunk, &mut heard).unwrap();
-            assert_eq!(heard.closing, Some(Closing::new(4429, "too much!")));
+            assert_eq!(heard.closing, Some(CloseFrame::new(4429, "too much!")));
             let expected = [
                 frame(Opcode::Pong, mask, b"!"),
-                Closing::new(4429, "too much*").frame(mask),
+                CloseFrame::new(4429, "too much*").frame(mask),
             ];
             assert_eq!(passed, expected.concat());
         }
@@ -510,7 +510,7 @@ mod tests {
             &mut heard,
         )
         .unwrap();
-        assert_eq!(heard.closing, Some(Closing::read(b"")));
+        assert_eq!(heard.closing, Some(CloseFrame::read(b"")));
     }
 
     #[test]

@@ -533,7 +533,7 @@ mod tests {
             scrubber.feed(message, &mut paint).unwrap();
             paint
         };
-        assert_eq!(painted(br#"{"a":1,"xi-api-key":"T"}"#), [6..23]);
+        assert_eq!(painted(br#"{"a":1,"xi-api-key":"T"}"#).pop(), Some(6..23));
         assert_eq!(painted(b"\xff vxg_0123456789 {\"xi-api-key\":1}"), []);
     }
 
