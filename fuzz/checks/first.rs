@@ -82,11 +82,12 @@ fn sets_up_what_it_says(payload: &[u8], piece: usize) {
     let bare = |name: &str| name.strip_prefix("models/").unwrap_or(name).to_owned();
     let read = setup::read(plan, payload);
     assert!(read.is_err() || std::str::from_utf8(payload).is_ok());
-    // Half a pair of surrogates and the largest numbers are valid JSON that is no value here.
-    match (read, &parsed) {
-        (Ok(Setup::Model(model)), Some(_)) => assert_eq!(named().map(bare), Some(model)),
-        (Ok(Setup::FromSelection), Some(_)) => {
-            assert_eq!(named().map(bare).as_deref(), Some("default"));
+    // Half a pair of surrogates and the largest numbers are valid JSON that is no value here; and names are found in
+    // other spellings too, which a reader by the letter passes over.
+    match (read, named()) {
+        (Ok(Setup::Model(model)), Some(name)) => assert_eq!(model, bare(name)),
+        (Ok(Setup::FromSelection), Some(name)) => {
+            assert_eq!(bare(name), "default");
             let chosen = setup::with_model(plan, payload, "gemini-live");
             let chosen: Value = serde_json::from_slice(&chosen).expect("it is still JSON");
             assert_eq!(chosen["setup"]["model"], "models/gemini-live");
