@@ -41,6 +41,8 @@ const ROOM: usize = 2 * 1024;
 struct Waiting {
     stream: Stream,
     received: BytesMut,
+    /// How long its first message took.
+    waited: Duration,
 }
 
 /// The provider's side, or what keeps it from being had.
@@ -72,11 +74,12 @@ impl Gateway {
         let mut waiting = Waiting {
             stream,
             received: BytesMut::from(early.as_ref()),
+            waited: Duration::ZERO,
         };
         let seen = Seen::inbound(&inbound);
         let place = self.in_flight.enter();
         let shown = self.first_message(&mut waiting).await;
-        let waited = call.began.elapsed();
+        waiting.waited = call.began.elapsed();
         let decided = match shown {
             Err(None) => return After::Cut,
             Err(Some(refusal)) => Err(seen.stop(refusal)),
@@ -85,7 +88,7 @@ impl Gateway {
         drop(place);
         match decided {
             Ok(permit) => {
-                self.relay_unproven(connector, waiting, call, permit, &head, wish, waited)
+                self.relay_unproven(connector, waiting, call, permit, &head, wish)
                     .await
             }
             Err(stop) => {
@@ -142,12 +145,11 @@ impl Gateway {
         permit: Permit,
         head: &RequestHeader,
         wish: &Wish,
-        waited: Duration,
     ) {
         let grant = &permit.grant;
         let _active = self.meters.active(&grant.provider().id, Kind::WebSocket);
         let mut attempt = Attempt::begin(&self.vault, &self.meters, call, grant, &head.headers);
-        attempt.connected(waited);
+        attempt.connected(waiting.waited);
         let answered = self.ask(connector, &permit, head, wish, &mut attempt).await;
         let result = match answered {
             Ok(Answered::Switched(upstream)) => {
