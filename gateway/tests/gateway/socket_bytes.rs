@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt;
-use policies::socket::frames::{Closing, Opcode, frame};
+use policies::socket::frames::{CloseFrame, Opcode, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -36,7 +36,7 @@ fn text(payload: &str) -> Vec<u8> {
 }
 
 fn goodbye() -> Vec<u8> {
-    Closing::new(1000, "").frame(MASK)
+    CloseFrame::new(1000, "").frame(MASK)
 }
 
 /// A frame that is not the last of its message.
@@ -62,7 +62,7 @@ fn cases() -> Vec<Case> {
         }
     }
     for code in (1000..1016).chain([999, 0, 1100, 2000, 2999, 3000, 3999, 4000, 4999, 5000, 65_535]) {
-        let bytes = Closing::new(code, "because").frame(MASK);
+        let bytes = CloseFrame::new(code, "because").frame(MASK);
         cases.push(case(true)((format!("goodbye with {code}"), bytes)));
     }
     cases.extend(broken().into_iter().map(named).map(case(false)));
@@ -111,7 +111,7 @@ fn valid() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("a goodbye of one byte", vec![frame(Opcode::Close, MASK, &[3])]),
         (
             "the longest reason",
-            vec![Closing::new(4000, &"x".repeat(123)).frame(MASK)],
+            vec![CloseFrame::new(4000, &"x".repeat(123)).frame(MASK)],
         ),
         (
             "a reason that is no text",
@@ -142,7 +142,7 @@ fn broken() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("no mask", vec![frame(Opcode::Text, None, b"a")]),
         (
             "a goodbye without a mask",
-            vec![Closing::new(1000, "").frame(None)],
+            vec![CloseFrame::new(1000, "").frame(None)],
         ),
         ("a ping in parts", vec![part(Opcode::Ping, b"a")]),
         (
@@ -275,5 +275,5 @@ impl Ways<'_> {
 /// With which code a transcript ends that is a goodbye alone.
 fn code(bytes: &[u8]) -> Option<u16> {
     assert_eq!(bytes[0], 0x88, "{}", bytes.escape_ascii());
-    Closing::read(&bytes[2..]).code
+    CloseFrame::read(&bytes[2..]).code
 }

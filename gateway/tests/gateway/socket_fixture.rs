@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
-use policies::socket::frames::Closing;
+use policies::socket::frames;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -107,7 +107,7 @@ pub async fn strict_echo() -> Provider {
         let stream = socket.get_mut();
         if let Some((code, reason)) = broken {
             stream
-                .write_all(&Closing::new(code, &reason).frame(None))
+                .write_all(&frames::CloseFrame::new(code, &reason).frame(None))
                 .await
                 .ok();
         }
