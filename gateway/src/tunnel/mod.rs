@@ -2,11 +2,12 @@
 //! pass.
 //!
 //! `handshake` is the HTTP before it; `unproven` holds callers who can show their token only in their first message;
-//! `relay` runs both directions, each a `pipe`, to their end; `messages` is what is heard in them, `model` decides
+//! `relay` runs both directions, each a `pipe`, to their end, and `around` looks after them; `messages` is what is heard in them, `model` decides
 //! on sessions, and `standing` looks whether a connection may go on.
 
 pub mod messages;
 
+mod around;
 mod handshake;
 mod model;
 mod pipe;

@@ -12,29 +12,25 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use pingora::protocols::Stream;
-use policies::rules;
 use policies::socket::frames::CloseFrame;
 use policies::socket::setup::Again;
 use policies::socket::{First, FirstMessage, Passage};
-use policies::vocabulary::{ClosedBy, Code, Refusal};
+use policies::vocabulary::{ClosedBy, Refusal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::messages::{FromCaller, FromProvider, Messages, News, SocketEnd};
+use super::breach;
+use super::messages::{FromCaller, FromProvider, Messages, SocketEnd};
 use super::pipe::{Break, Pipe};
 use super::standing::{self, Looked, Mark};
-use super::{breach, close_frame_of, model};
 use crate::proxy::Gateway;
 use crate::stages::Fault;
 use crate::stages::admit::Permit;
-use crate::stages::answer::{note, note_success};
 use crate::stages::record::{Attempt, audit_refusal};
 
 /// The grain of every limit here.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a first message may take once it has begun.
-const FIRST: Duration = Duration::from_secs(30);
 /// How long the second side may take once the first has left or closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 /// How long both may take to answer a close frame of ours.
@@ -50,27 +46,27 @@ pub struct Ends {
 }
 
 pub struct Tunnel<'t, 'c> {
-    gateway: &'t Gateway,
-    permit: &'t Permit,
-    attempt: &'t mut Attempt<'c>,
-    caller: Stream,
-    provider: Stream,
-    up: Pipe,
-    down: Pipe,
-    again: Option<Again>,
-    mark: Mark,
+    pub(super) gateway: &'t Gateway,
+    pub(super) permit: &'t Permit,
+    pub(super) attempt: &'t mut Attempt<'c>,
+    pub(super) caller: Stream,
+    pub(super) provider: Stream,
+    pub(super) up: Pipe,
+    pub(super) down: Pipe,
+    pub(super) again: Option<Again>,
+    pub(super) mark: Mark,
     /// Once the end has begun, when it has to be over.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// The end is of our making.
-    closing: bool,
-    fault: Option<Fault>,
+    pub(super) closing: bool,
+    pub(super) fault: Option<Fault>,
     /// What had moved at which time, as of the last look.
-    moved: (u64, Instant),
+    pub(super) moved: (u64, Instant),
     /// The same of what the provider has taken.
-    taken: (u64, Instant),
-    recorded: Instant,
+    pub(super) taken: (u64, Instant),
+    pub(super) recorded: Instant,
     /// Since when a first message has been coming.
-    waited: Instant,
+    pub(super) waited: Instant,
 }
 
 enum Step {
@@ -258,45 +254,8 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         }
     }
 
-    fn note_news(&mut self) {
-        let grant = &self.permit.grant;
-        let Some(news) = self.attempt.messages().news() else {
-            return;
-        };
-        let (vault, by) = (&self.gateway.vault, self.attempt.actor());
-        match news {
-            News::Proven => note_success(vault, grant, by),
-            News::Judged(judged) => {
-                let code = rules::code_of(judged.verdict);
-                self.attempt.code = code.or(self.attempt.code);
-                if let Some(code) = code {
-                    note(vault, grant, by, judged.verdict, code, judged.says);
-                }
-            }
-        }
-    }
-
-    /// The first message is there: whether the session may be, and for which model.
-    async fn decide(&mut self, message: FirstMessage) {
-        let grant = &self.permit.grant;
-        let Some(plan) = &grant.route().endpoint().socket.setup else {
-            return;
-        };
-        match model::decide(self.gateway, grant, plan, &message).await {
-            Ok(decided) => {
-                self.attempt.messages().meter.decided(&decided.model);
-                self.up.decided(&message, decided.instead);
-                self.again = Some(Again::new(plan));
-            }
-            Err(refusal) => {
-                let closing = close_frame_of(&refusal);
-                self.refuse(refusal, closing, true);
-            }
-        }
-    }
-
     /// What the caller sent may not pass.
-    fn refuse(&mut self, refusal: Refusal, closing: CloseFrame, between_frames: bool) {
+    pub(super) fn refuse(&mut self, refusal: Refusal, closing: CloseFrame, between_frames: bool) {
         let grant = &self.permit.grant;
         audit_refusal(&self.gateway.vault, self.attempt.call(), &grant.seen(), &refusal);
         self.fault = Some(Fault::Refused(refusal));
@@ -308,7 +267,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     }
 
     /// Ends it from here.
-    fn close(&mut self, closing: CloseFrame) {
+    pub(super) fn close(&mut self, closing: CloseFrame) {
         self.messages().ended(ClosedBy::Gateway, closing.code);
         self.up.say(close_for_provider());
         self.down.say(closing.frame(None));
@@ -319,62 +278,6 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     fn end_by(&mut self, time: Duration) {
         let end = Instant::now() + time;
         self.deadline = Some(self.deadline.map_or(end, |earlier| earlier.min(end)));
-    }
-
-    fn stands(&mut self, looked: Looked) {
-        self.mark = looked.mark;
-        if let Some(closing) = looked.lost.filter(|_| self.deadline.is_none()) {
-            self.close(closing);
-        }
-    }
-
-    fn look_around(&mut self) {
-        let (now, limits) = (Instant::now(), &self.gateway.limits);
-        if now - self.recorded >= limits.socket_record_every {
-            self.attempt.carried(self.up.read, self.down.read);
-            self.attempt.so_far();
-            self.recorded = now;
-        }
-        if self.deadline.is_some() {
-            return;
-        }
-        if self.has_stuck(now) {
-            let fault = Fault::TimedOut("sending messages");
-            if let Some(refusal) = fault.refusal(self.permit.grant.provider()) {
-                self.close(close_frame_of(&refusal));
-            }
-            self.fault = Some(fault);
-            return;
-        }
-        if !self.up.waits_for_first() {
-            self.waited = now;
-        } else if now - self.waited >= FIRST {
-            let message = "the first message has not come to its end in time";
-            let refusal = Refusal::new(Code::InvalidRequest, message);
-            let closing = close_frame_of(&refusal);
-            return self.refuse(refusal, closing, true);
-        }
-        if self.is_idle(now) {
-            let seconds = limits.socket_idle.as_secs();
-            let reason = format!("neither side has sent anything for {seconds} seconds");
-            self.close(CloseFrame::new(1001, &reason));
-        }
-    }
-
-    fn is_idle(&mut self, now: Instant) -> bool {
-        let moved = self.up.read + self.down.read;
-        if moved != self.moved.0 {
-            self.moved = (moved, now);
-        }
-        now - self.moved.1 >= self.gateway.limits.socket_idle
-    }
-
-    /// A provider that takes nothing while there is something. Callers are watched by their own connection.
-    fn has_stuck(&mut self, now: Instant) -> bool {
-        if self.up.written != self.taken.0 || self.up.has_written_all() {
-            self.taken = (self.up.written, now);
-        }
-        now - self.taken.1 >= self.gateway.limits.write_timeout
     }
 
     async fn finish(mut self) -> Result<(), Fault> {
