@@ -35,7 +35,7 @@ fn text(payload: &str) -> Vec<u8> {
     frame(Opcode::Text, MASK, payload.as_bytes())
 }
 
-fn goodbye() -> Vec<u8> {
+fn close_frame() -> Vec<u8> {
     CloseFrame::new(1000, "").frame(MASK)
 }
 
@@ -57,13 +57,13 @@ fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = valid().into_iter().map(named).map(case(true)).collect();
     for length in [0, 125, 126, 127, 128, 65_535, 65_536] {
         for opcode in [Opcode::Text, Opcode::Binary] {
-            let bytes = [frame(opcode, MASK, &vec![b'*'; length]), goodbye()].concat();
+            let bytes = [frame(opcode, MASK, &vec![b'*'; length]), close_frame()].concat();
             cases.push(case(true)((format!("{opcode:?} of {length}"), bytes)));
         }
     }
     for code in (1000..1016).chain([999, 0, 1100, 2000, 2999, 3000, 3999, 4000, 4999, 5000, 65_535]) {
         let bytes = CloseFrame::new(code, "because").frame(MASK);
-        cases.push(case(true)((format!("goodbye with {code}"), bytes)));
+        cases.push(case(true)((format!("close frame with {code}"), bytes)));
     }
     cases.extend(broken().into_iter().map(named).map(case(false)));
     cases
@@ -74,11 +74,11 @@ fn valid() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let pings = (0..10).map(|nth| frame(Opcode::Ping, MASK, &[nth; 125]));
     vec![
         ("nothing at all", vec![]),
-        ("an end without a goodbye", vec![text("hello")]),
-        ("ten pings", pings.chain([goodbye()]).collect()),
+        ("an end without a close frame", vec![text("hello")]),
+        ("ten pings", pings.chain([close_frame()]).collect()),
         (
             "a pong unasked",
-            vec![frame(Opcode::Pong, MASK, b"?"), text("a"), goodbye()],
+            vec![frame(Opcode::Pong, MASK, b"?"), text("a"), close_frame()],
         ),
         (
             "pings between the parts of a message",
@@ -88,7 +88,7 @@ fn valid() -> Vec<(&'static str, Vec<Vec<u8>>)> {
                 part(Opcode::Continuation, b""),
                 frame(Opcode::Ping, MASK, b"2"),
                 frame(Opcode::Continuation, MASK, b"b"),
-                goodbye(),
+                close_frame(),
             ],
         ),
         (
@@ -96,19 +96,25 @@ fn valid() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![
                 part(Opcode::Text, &[0xce]),
                 frame(Opcode::Continuation, MASK, &[0xb5]),
-                goodbye(),
+                close_frame(),
             ],
         ),
         (
             "text that is none",
-            vec![frame(Opcode::Text, MASK, &[0xed, 0xa0, 0x80]), goodbye()],
+            vec![frame(Opcode::Text, MASK, &[0xed, 0xa0, 0x80]), close_frame()],
         ),
         (
             "text that turns out to be none",
             vec![part(Opcode::Text, b"ab\xf4\x90")],
         ),
-        ("a goodbye with nothing", vec![frame(Opcode::Close, MASK, b"")]),
-        ("a goodbye of one byte", vec![frame(Opcode::Close, MASK, &[3])]),
+        (
+            "a close frame with nothing",
+            vec![frame(Opcode::Close, MASK, b"")],
+        ),
+        (
+            "a close frame of one byte",
+            vec![frame(Opcode::Close, MASK, &[3])],
+        ),
         (
             "the longest reason",
             vec![CloseFrame::new(4000, &"x".repeat(123)).frame(MASK)],
@@ -117,11 +123,14 @@ fn valid() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             "a reason that is no text",
             vec![frame(Opcode::Close, MASK, &[3, 232, 0xff])],
         ),
-        ("two goodbyes", vec![goodbye(), goodbye()]),
-        ("a message behind the goodbye", vec![goodbye(), text("late")]),
+        ("two close frames", vec![close_frame(), close_frame()]),
         (
-            "a goodbye inside a message",
-            vec![part(Opcode::Text, b"a"), goodbye()],
+            "a message behind the close frame",
+            vec![close_frame(), text("late")],
+        ),
+        (
+            "a close frame inside a message",
+            vec![part(Opcode::Text, b"a"), close_frame()],
         ),
         ("an end inside a head", vec![text("a"), vec![0x81]]),
         ("an end inside a mask", vec![text("a"), vec![0x81, 0x85, 1, 2]]),
@@ -130,8 +139,8 @@ fn valid() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![text("a"), text("hello")[..8].to_vec()],
         ),
         (
-            "an end inside a goodbye",
-            vec![text("a"), goodbye()[..7].to_vec()],
+            "an end inside a close frame",
+            vec![text("a"), close_frame()[..7].to_vec()],
         ),
     ]
 }
@@ -141,7 +150,7 @@ fn broken() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let mut broken = vec![
         ("no mask", vec![frame(Opcode::Text, None, b"a")]),
         (
-            "a goodbye without a mask",
+            "a close frame without a mask",
             vec![CloseFrame::new(1000, "").frame(None)],
         ),
         ("a ping in parts", vec![part(Opcode::Ping, b"a")]),
@@ -150,7 +159,7 @@ fn broken() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![frame(Opcode::Ping, MASK, &[0; 126])],
         ),
         (
-            "a goodbye that is too long",
+            "a close frame that is too long",
             vec![frame(Opcode::Close, MASK, &[3; 126])],
         ),
         ("a part of nothing", vec![frame(Opcode::Continuation, MASK, b"a")]),
@@ -272,7 +281,7 @@ impl Ways<'_> {
     }
 }
 
-/// With which code a transcript ends that is a goodbye alone.
+/// With which code a transcript ends that is a close frame alone.
 fn code(bytes: &[u8]) -> Option<u16> {
     assert_eq!(bytes[0], 0x88, "{}", bytes.escape_ascii());
     CloseFrame::read(&bytes[2..]).code

@@ -1,4 +1,4 @@
-//! How WebSockets end: who says goodbye to whom, who vanishes, and what is taken back meanwhile.
+//! How WebSockets end: who closes, who vanishes, and what is taken back meanwhile.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,9 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::fixture::{Fixture, KEY, Options};
-use crate::socket_fixture::{INPUT, PATIENCE, Provider, closing, echo, goodbye, hear, heard, opened, say};
+use crate::socket_fixture::{
+    INPUT, PATIENCE, Provider, close_frame, closing, echo, hear, heard, open, opened, say,
+};
 
 /// A provider that closes with this as soon as it hears something.
 async fn closes_with(code: u16, reason: &'static str) -> Provider {
@@ -39,7 +41,7 @@ async fn watched() -> (Provider, Arc<Notify>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_providers_goodbye_passes_and_says_how_it_went() {
+async fn the_providers_close_frame_passes_and_says_how_it_went() {
     for (code, reason, outcome) in [
         (1000, "", Outcome::Ok),
         (1008, "voice not found", Outcome::Error),
@@ -49,7 +51,7 @@ async fn the_providers_goodbye_passes_and_says_how_it_went() {
         let fixture = Fixture::to(provider.address).await;
         let mut socket = opened(&fixture, INPUT).await;
         say(&mut socket, "{\"text\":\"a\"}").await;
-        assert_eq!(goodbye(&mut socket).await, (code, reason.to_owned()));
+        assert_eq!(close_frame(&mut socket).await, (code, reason.to_owned()));
         assert!(heard(&mut socket).await.is_none_or(|heard| heard.is_err()));
         let event = fixture.usage(1).await.remove(0);
         assert_eq!(
@@ -61,7 +63,7 @@ async fn the_providers_goodbye_passes_and_says_how_it_went() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_goodbye_that_refuses_the_key_marks_it_and_one_about_anything_else_does_not() {
+async fn a_close_frame_that_refuses_the_key_marks_it_and_one_about_anything_else_does_not() {
     for (reason, status) in [
         ("invalid_api_key", "invalid"),
         ("quota_exceeded", "valid"),
@@ -71,7 +73,7 @@ async fn a_goodbye_that_refuses_the_key_marks_it_and_one_about_anything_else_doe
         let fixture = Fixture::to(provider.address).await;
         let mut socket = opened(&fixture, INPUT).await;
         say(&mut socket, "{\"text\":\"a\"}").await;
-        goodbye(&mut socket).await;
+        close_frame(&mut socket).await;
         fixture.usage(1).await;
         let row = fixture.credential(|row| row.status.as_str() == status).await;
         assert_eq!(row.status.as_str(), status, "{reason}");
@@ -79,12 +81,12 @@ async fn a_goodbye_that_refuses_the_key_marks_it_and_one_about_anything_else_doe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_goodbye_that_repeats_the_key_does_not_pass_it_on() {
+async fn a_close_frame_that_repeats_the_key_does_not_pass_it_on() {
     let provider = closes_with(1008, concat!("bad key ", "provider-key-0123456789", "!")).await;
     let fixture = Fixture::to(provider.address).await;
     let mut socket = opened(&fixture, INPUT).await;
     say(&mut socket, "{\"text\":\"a\"}").await;
-    let (_, reason) = goodbye(&mut socket).await;
+    let (_, reason) = close_frame(&mut socket).await;
     assert_eq!(reason, format!("bad key {}!", "*".repeat(KEY.len())));
 }
 
@@ -167,7 +169,7 @@ async fn a_revoked_token_and_a_deleted_key_end_what_is_open() {
             }
         };
         let began = Instant::now();
-        assert_eq!(goodbye(&mut socket).await, (1008, expected.to_owned()));
+        assert_eq!(close_frame(&mut socket).await, (1008, expected.to_owned()));
         assert!(began.elapsed() < Duration::from_secs(5));
         let event = fixture.usage(1).await.remove(0);
         assert_eq!(
@@ -194,7 +196,7 @@ async fn the_operator_says_what_ends_an_open_connection() {
             fixture.revoke_token().await;
         }
         match ends {
-            Some(reason) => assert_eq!(goodbye(&mut socket).await, (1012, reason.to_owned())),
+            Some(reason) => assert_eq!(close_frame(&mut socket).await, (1012, reason.to_owned())),
             None => {
                 sleep(Duration::from_secs(5)).await;
                 say(&mut socket, "{}").await;
@@ -223,7 +225,7 @@ async fn silence_of_both_sides_ends_it_after_the_limit_and_sound_of_one_keeps_it
     for _ in 0..6 {
         hear(&mut socket).await;
     }
-    let (code, reason) = goodbye(&mut socket).await;
+    let (code, reason) = close_frame(&mut socket).await;
     assert_eq!(
         (code, reason.as_str()),
         (1001, "neither side has sent anything for 3 seconds")
@@ -231,7 +233,7 @@ async fn silence_of_both_sides_ends_it_after_the_limit_and_sound_of_one_keeps_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn draining_lets_connections_end_and_then_says_goodbye_to_both_sides() {
+async fn draining_lets_connections_end_and_then_sends_close_frames_to_both_sides() {
     let (provider, ended) = watched().await;
     let mut fixture = Fixture::to(provider.address).await;
     let mut ends_itself = opened(&fixture, INPUT).await;
@@ -244,7 +246,7 @@ async fn draining_lets_connections_end_and_then_says_goodbye_to_both_sides() {
     say(&mut ends_itself, "{}").await;
     hear(&mut ends_itself).await;
     ends_itself.close(Some(closing(1000, ""))).await.unwrap();
-    assert_eq!(goodbye(&mut stays).await.0, 1001);
+    assert_eq!(close_frame(&mut stays).await.0, 1001);
     timeout(PATIENCE, draining).await.unwrap().unwrap();
     timeout(PATIENCE, ended.notified()).await.unwrap();
     let events = fixture.usage(2).await;
@@ -265,7 +267,10 @@ async fn an_echo_of_the_callers_own_words_says_nothing_about_the_key() {
         .close(Some(closing(1008, "invalid_api_key")))
         .await
         .unwrap();
-    assert_eq!(goodbye(&mut socket).await, (1008, "invalid_api_key".to_owned()));
+    assert_eq!(
+        close_frame(&mut socket).await,
+        (1008, "invalid_api_key".to_owned())
+    );
     assert_eq!(fixture.usage(1).await[0].closed_by, Some(ClosedBy::Caller));
     let row = fixture.credential(|_| true).await;
     assert_eq!(row.status.as_str(), "valid");
@@ -287,4 +292,41 @@ async fn a_message_that_repeats_the_key_does_not_pass_it_on() {
     let event = fixture.usage(1).await.remove(0);
     assert_eq!(event.outcome, Outcome::Error, "the provider has refused the key");
     fixture.credential(|row| row.status.as_str() == "invalid").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_connections_are_counted_while_they_are() {
+    let provider = Provider::echo().await;
+    let fixture = Fixture::to(provider.address).await;
+    let open = || {
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&fixture.registry.gather())
+            .unwrap();
+        let line = "voxgate_active_streams{kind=\"websocket\",provider=\"elevenlabs\"} ";
+        let found = text.lines().find_map(|found| found.strip_prefix(line));
+        found.unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(open(), 0.0);
+    let mut socket = opened(&fixture, INPUT).await;
+    say(&mut socket, "{}").await;
+    hear(&mut socket).await;
+    assert_eq!(open(), 1.0);
+    socket.close(None).await.unwrap();
+    fixture.usage(1).await;
+    assert_eq!(open(), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_held_is_told_when_the_gateway_stops() {
+    let provider = Provider::echo().await;
+    let mut fixture = Fixture::to(provider.address).await;
+    let (mut socket, _) = open(&fixture, INPUT, &[]).await.unwrap();
+    let draining = tokio::spawn(fixture.take_running().drain(Duration::from_secs(1)));
+    let (code, reason) = close_frame(&mut socket).await;
+    assert_eq!(
+        (code, reason.starts_with("overloaded: ")),
+        (1013, true),
+        "{reason}"
+    );
+    timeout(PATIENCE, draining).await.unwrap().unwrap();
 }

@@ -169,14 +169,14 @@ pub async fn heard(socket: &mut Socket) -> Option<Result<Message, Error>> {
     timeout(PATIENCE, socket.next()).await.expect("nothing came")
 }
 
-/// Code and reason of the goodbye that comes next.
-pub async fn goodbye(socket: &mut Socket) -> (u16, String) {
+/// Code and reason of the close frame that comes next.
+pub async fn close_frame(socket: &mut Socket) -> (u16, String) {
     loop {
         match heard(socket).await {
             Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
             Some(Ok(Message::Close(None))) => return (1005, String::new()),
             Some(Ok(_)) => continue,
-            other => panic!("{other:?} instead of a goodbye"),
+            other => panic!("{other:?} instead of a close frame"),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use crate::fixture::{Fixture, Options};
-use crate::socket_fixture::{INPUT, Provider, closing, goodbye, hear, open, opened, say};
+use crate::socket_fixture::{INPUT, Provider, close_frame, closing, hear, open, opened, say};
 
 /// A provider that keeps every text it gets, and answers each with the same.
 async fn listening() -> (Provider, Arc<Mutex<Vec<String>>>) {
@@ -89,7 +89,7 @@ async fn later_messages_lose_their_tokens_too_also_in_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_token_or_none_in_time_is_a_goodbye_that_says_so() {
+async fn a_wrong_token_or_none_in_time_is_a_close_frame_that_says_so() {
     let (provider, _) = listening().await;
     let options = Options {
         socket_token_time: Duration::from_secs(1),
@@ -106,7 +106,7 @@ async fn a_wrong_token_or_none_in_time_is_a_goodbye_that_says_so() {
         if let Some(first) = first {
             say(&mut socket, first).await;
         }
-        let (code, reason) = goodbye(&mut socket).await;
+        let (code, reason) = close_frame(&mut socket).await;
         assert_eq!(code, 1008, "{first:?}");
         assert!(reason.starts_with("unauthenticated: "), "{reason}");
     }
@@ -130,7 +130,7 @@ async fn an_endless_first_message_is_cut_off() {
     head.format(1 << 40, &mut bytes).unwrap();
     bytes.resize(bytes.len() + 100_000, b' ');
     socket.get_mut().write_all(&bytes).await.ok();
-    let (code, reason) = goodbye(&mut socket).await;
+    let (code, reason) = close_frame(&mut socket).await;
     assert_eq!(
         (code, reason.starts_with("payload_too_large: ")),
         (1009, true),
@@ -140,7 +140,7 @@ async fn an_endless_first_message_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_provider_says_to_a_held_caller_is_a_goodbye_as_well() {
+async fn what_the_provider_says_to_a_held_caller_is_a_close_frame_as_well() {
     let provider = crate::provider::Provider::always(
         "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 59\r\n\r\n\
          {\"detail\":{\"status\":\"invalid_api_key\",\"message\":\"Invalid\"}}",
@@ -153,7 +153,7 @@ async fn what_the_provider_says_to_a_held_caller_is_a_goodbye_as_well() {
         &format!("{{\"text\":\" \",\"xi_api_key\":\"{}\"}}", fixture.token),
     )
     .await;
-    let (code, reason) = goodbye(&mut socket).await;
+    let (code, reason) = close_frame(&mut socket).await;
     assert_eq!(code, 1008);
     assert!(reason.starts_with("credential_invalid: "), "{reason}");
     let row = fixture.credential(|row| row.status.as_str() == "invalid").await;
@@ -175,7 +175,7 @@ async fn a_frame_that_could_be_read_in_two_ways_ends_the_connection_before_it_pa
     let mut bytes = Vec::new();
     frame.format(&mut bytes).unwrap();
     socket.get_mut().write_all(&bytes).await.unwrap();
-    let (code, reason) = goodbye(&mut socket).await;
+    let (code, reason) = close_frame(&mut socket).await;
     assert_eq!(code, 1002, "{reason}");
     assert_eq!(*texts.lock(), ["{\"text\":\"before\"}"]);
     let event = fixture.usage(1).await.remove(0);
@@ -198,7 +198,7 @@ async fn a_name_that_never_ends_is_not_waited_for() {
             break;
         }
     }
-    let (code, reason) = goodbye(&mut socket).await;
+    let (code, reason) = close_frame(&mut socket).await;
     assert_eq!(
         (code, reason.as_str()),
         (1008, "invalid_request: a message is in too many parts to be read")
@@ -241,7 +241,7 @@ async fn what_begins_as_json_and_is_none_is_refused() {
     let fixture = Fixture::to(provider.address).await;
     let mut socket = opened(&fixture, INPUT).await;
     say(&mut socket, "{\"a\":undefined,\"xi-api-key\":\"other\"}").await;
-    let (code, reason) = goodbye(&mut socket).await;
+    let (code, reason) = close_frame(&mut socket).await;
     assert_eq!(code, 1007);
     assert_eq!(reason, "invalid_request: a message begins as JSON and is none");
     assert!(texts.lock().is_empty());

@@ -10,7 +10,9 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::fixture::{Fixture, KEY, Options, resident_bytes};
-use crate::socket_fixture::{INPUT, PATIENCE, Provider, closing, goodbye, hear, heard, open, opened, say};
+use crate::socket_fixture::{
+    INPUT, PATIENCE, Provider, close_frame, closing, hear, heard, open, opened, say,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_any_kind_and_size_pass_both_ways_in_their_order() {
@@ -39,7 +41,7 @@ async fn messages_of_any_kind_and_size_pass_both_ways_in_their_order() {
     }
     let mut socket = from.reunite(sending.await.unwrap()).unwrap();
     socket.close(Some(closing(1000, "done"))).await.unwrap();
-    assert_eq!(goodbye(&mut socket).await, (1000, "done".to_owned()));
+    assert_eq!(close_frame(&mut socket).await, (1000, "done".to_owned()));
     let event = fixture.usage(1).await.remove(0);
     assert_eq!((event.status, event.outcome), (Some(101), Outcome::Ok));
     assert_eq!((event.messages_in, event.messages_out), (Some(6), Some(6)));
