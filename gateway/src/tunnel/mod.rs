@@ -45,6 +45,7 @@ use relay::{CLOSE_LIMIT, Ends, Tunnel};
 pub const CLOSING: Duration = CLOSE_LIMIT.saturating_mul(2);
 
 impl Gateway {
+    /// What is boxed in here and below is over long before the tunnel is, and its room would be kept for as long.
     pub async fn serve_socket(
         &self,
         connector: &Connector,
@@ -57,23 +58,22 @@ impl Gateway {
             Ok(wish) => wish,
             Err(refusal) => {
                 let stop = Seen::inbound(&inbound).stop(refusal);
-                return self.stop(session, call, &stop, marks).await;
+                return Box::pin(self.stop(session, call, &stop, marks)).await;
             }
         };
         if inbound.may_show_token_later() {
             marks.resolved(&inbound.provider.id, None);
-            return self
-                .serve_unproven(connector, session, call, inbound, &wish, &marks)
-                .await;
+            let served = self.serve_unproven(connector, session, call, inbound, &wish, &marks);
+            return Box::pin(served).await;
         }
-        match self.decide(inbound, session.req_header()).await {
+        match Box::pin(self.decide(inbound, session.req_header())).await {
             Ok(permit) => {
                 let source = permit.grant.credential().owner.source();
                 marks.resolved(&permit.grant.provider().id, Some(source));
                 self.relay_socket(connector, session, call, permit, &wish, &marks)
                     .await
             }
-            Err(stop) => self.stop(session, call, &stop, marks).await,
+            Err(stop) => Box::pin(self.stop(session, call, &stop, marks)).await,
         }
     }
 
@@ -99,9 +99,9 @@ impl Gateway {
         });
         match switched {
             Ok(Some((upstream, agreed))) => {
-                let result = match both(session, upstream, agreed).await {
+                let result = match Box::pin(both(session, upstream, agreed)).await {
                     Ok(ends) => {
-                        let tunnel = Tunnel::new(self, &permit, &mut attempt, ends);
+                        let tunnel = Box::new(Tunnel::new(self, &permit, &mut attempt, ends));
                         Box::pin(tunnel.run(self.draining.subscribe())).await
                     }
                     Err(fault) => Err(fault),
@@ -116,7 +116,7 @@ impl Gateway {
             }
             Err(fault) => {
                 attempt.end(Err(&fault));
-                self.fail(session, &permit, &fault, answered, marks).await
+                Box::pin(self.fail(session, &permit, &fault, answered, marks)).await
             }
         }
     }

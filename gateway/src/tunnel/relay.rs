@@ -113,7 +113,9 @@ impl<'t, 'c> Tunnel<'t, 'c> {
     }
 
     /// Runs to the end. An error is what ended it before its time.
-    pub async fn run(mut self, mut draining: watch::Receiver<bool>) -> Result<(), Fault> {
+    ///
+    /// Boxed, for what waits for hours must not be held twice: in this future, and again where it is handed on.
+    pub async fn run(mut self: Box<Self>, mut draining: watch::Receiver<bool>) -> Result<(), Fault> {
         let alarm = sleep_until(Instant::now() + TICK);
         tokio::pin!(alarm);
         // Beside the messages, which do not wait for a database.
@@ -280,7 +282,7 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         self.deadline = Some(self.deadline.map_or(end, |earlier| earlier.min(end)));
     }
 
-    async fn finish(mut self) -> Result<(), Fault> {
+    async fn finish(&mut self) -> Result<(), Fault> {
         let both = async {
             self.caller.shutdown().await;
             self.provider.shutdown().await;

@@ -163,7 +163,7 @@ impl Gateway {
                     provider: provider.0,
                     provider_early: provider.1.to_vec(),
                 };
-                let tunnel = Tunnel::new(self, &permit, &mut attempt, ends);
+                let tunnel = Box::new(Tunnel::new(self, &permit, &mut attempt, ends));
                 Box::pin(tunnel.run(self.draining.subscribe())).await
             }
             Ok(Answered::Refused(closing)) => {
