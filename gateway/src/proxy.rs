@@ -55,6 +55,8 @@ pub struct Gateway {
     pub in_flight: InFlight,
     /// Connections with a request under way, and HTTP/2 connections.
     pub busy: InFlight,
+    /// WebSockets, from their handshake to their end.
+    pub sockets: InFlight,
     /// Whether open WebSockets are to end.
     pub draining: watch::Sender<bool>,
     /// All connections of callers.

@@ -161,6 +161,7 @@ fn gateway(
         cors: RwLock::new(Arc::new(Cors::parse(&settings.cors_origins)?)),
         in_flight: InFlight::default(),
         busy: InFlight::default(),
+        sockets: InFlight::default(),
         draining: watch::Sender::new(false),
         crowd: Crowd::of_process(),
         breakers: Breakers::default(),
@@ -269,7 +270,7 @@ impl Running {
                 );
                 self.gateway.draining.send_replace(true);
                 // WebSockets send close frames to both sides, which may take them a moment.
-                timeout(tunnel::CLOSING, self.gateway.in_flight.none_left())
+                timeout(tunnel::CLOSING, self.gateway.sockets.none_left())
                     .await
                     .ok();
                 return;

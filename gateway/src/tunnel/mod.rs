@@ -30,13 +30,13 @@ use policies::vocabulary::{Code, Refusal};
 
 use crate::proxy::{After, Gateway};
 use crate::respond::Marks;
+use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::answer::passed_head;
 use crate::stages::authorise::Grant;
 use crate::stages::record::{Attempt, Call};
 use crate::stages::relay::{Exchange, left};
 use crate::stages::upstream::Upstream;
-use crate::stages::{Fault, Seen};
 use crate::telemetry::Kind;
 use handshake::Wish;
 use relay::{CLOSE_LIMIT, Ends, Tunnel};
@@ -54,20 +54,19 @@ impl Gateway {
         inbound: Inbound,
         mut marks: Marks,
     ) -> After {
-        let wish = match Wish::read(session.req_header()) {
-            Ok(wish) => wish,
-            Err(refusal) => {
-                let stop = Seen::inbound(&inbound).stop(refusal);
-                return Box::pin(self.stop(session, call, &stop, marks)).await;
-            }
-        };
-        if inbound.may_show_token_later() {
+        let wish = Wish::read(session.req_header());
+        if let (Ok(wish), true) = (&wish, inbound.may_show_token_later()) {
             marks.resolved(&inbound.provider.id, None);
-            let served = self.serve_unproven(connector, session, call, inbound, &wish, &marks);
+            let served = self.serve_unproven(connector, session, call, inbound, wish, &marks);
             return Box::pin(served).await;
         }
-        match Box::pin(self.decide(inbound, session.req_header())).await {
-            Ok(permit) => {
+        let decided = Box::pin(self.decide(inbound, session.req_header())).await;
+        let decided = decided.and_then(|permit| match wish {
+            Ok(wish) => Ok((permit, wish)),
+            Err(refusal) => Err(permit.grant.seen().stop(refusal)),
+        });
+        match decided {
+            Ok((permit, wish)) => {
                 let source = permit.grant.credential().owner.source();
                 marks.resolved(&permit.grant.provider().id, Some(source));
                 self.relay_socket(connector, session, call, permit, &wish, &marks)
@@ -87,6 +86,7 @@ impl Gateway {
         marks: &Marks,
     ) -> After {
         let _active = self.meters.active(&permit.grant.provider().id, Kind::WebSocket);
+        let _open = self.sockets.enter();
         let headers = &session.req_header().headers;
         let mut attempt = Attempt::begin(&self.vault, &self.meters, call, &permit.grant, headers);
         let mut exchange = Exchange::new(self, connector, &permit, session, marks, &mut attempt);

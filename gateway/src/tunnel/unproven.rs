@@ -78,6 +78,7 @@ impl Gateway {
         };
         let seen = Seen::inbound(&inbound);
         let place = self.in_flight.enter();
+        let _open = self.sockets.enter();
         let shown = self.first_message(&mut waiting).await;
         waiting.waited = call.began.elapsed();
         let decided = match shown {
