@@ -4,10 +4,11 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use policies::descriptor::{Origin, Provider, Providers};
+use policies::descriptor::{EndpointMethod, Origin, Provider, Providers};
 use policies::meter::Meter;
 use policies::rewrite::upstream_head;
-use policies::rules::{Inbound, Route, judge, recognise, route};
+use policies::rules::{Inbound, Route, judge, judge_close, recognise, route};
+use policies::socket::{Side, SocketMeter, setup};
 use policies::unified::{SpeechRequest, Transcript, TranscriptionRequest, Word, render, speech_delta, split};
 use policies::vocabulary::Task;
 
@@ -186,6 +187,84 @@ fn meters(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn socket(providers: &Providers, id: &str, path: &str) -> Route {
+    let provider = providers.get(id).expect("a provider").clone();
+    let endpoint = provider.endpoints.iter().position(|endpoint| {
+        endpoint.method == EndpointMethod::WebSocket && endpoint.path.matches(path, |_, _| {})
+    });
+    Route {
+        endpoint: endpoint.expect("a listed socket"),
+        provider,
+        model_from_path: None,
+    }
+}
+
+/// What each message of a live session costs: 8 KiB of sound, in base64 and as it is, and a few words.
+fn sockets(criterion: &mut Criterion) {
+    let providers = Providers::built_in().expect("built-in descriptors");
+    let live = socket(
+        &providers,
+        "gemini",
+        "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+    );
+    let speech = socket(&providers, "elevenlabs", "/v1/text-to-speech/v/stream-input");
+    let recognition = socket(&providers, "azure", "/speech/universal/v2");
+    let base64 = "QUJD".repeat(2048);
+    let lines = "Path: audio\r\nX-RequestId: 0123456789abcdef0123456789abcdef\r\nX-Timestamp: 2026-11-22T00:00:00Z\r\n";
+    let headed = [&(lines.len() as u16).to_be_bytes(), lines.as_bytes(), &[7; 8192]].concat();
+    let audio =
+        format!(r#"{{"realtimeInput":{{"audio":{{"data":"{base64}","mimeType":"audio/pcm;rate=16000"}}}}}}"#);
+    let answer = format!(
+        r#"{{"audio":"{base64}","isFinal":null,"alignment":{{"chars":["a","b"],"charStartTimesMs":[0,3]}}}}"#
+    );
+    let words = r#"{"text":"A few words of a sentence ","try_trigger_generation":true}"#;
+    let mut group = criterion.benchmark_group("socket meter");
+    for (name, route, side, message) in [
+        (
+            "8 KiB of base64 from a caller",
+            &live,
+            Side::Caller,
+            audio.as_bytes(),
+        ),
+        (
+            "8 KiB of base64 from a provider",
+            &speech,
+            Side::Provider,
+            answer.as_bytes(),
+        ),
+        (
+            "8 KiB of sound behind a head",
+            &recognition,
+            Side::Caller,
+            headed.as_slice(),
+        ),
+        ("a few words", &speech, Side::Caller, words.as_bytes()),
+    ] {
+        let mut meter = SocketMeter::start(route, None);
+        group.throughput(Throughput::Bytes(message.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                meter.begin(side, side == Side::Caller && message[0] == 0);
+                meter.payload(side, black_box(message));
+                meter.end(side)
+            });
+        });
+    }
+    let plan = live.endpoint().socket.setup.clone().expect("a setup");
+    let mut again = setup::Again::new(&plan);
+    group.throughput(Throughput::Bytes(audio.len() as u64));
+    group.bench_function("8 KiB of base64, looked through for a setup", |bencher| {
+        bencher.iter(|| {
+            again.begin();
+            again.feed(black_box(audio.as_bytes()))
+        });
+    });
+    group.finish();
+    criterion.bench_function("judge a closing", |bencher| {
+        bencher.iter(|| judge_close(&speech.provider, black_box(1008), "Input timeout exceeded"))
+    });
+}
+
 /// What a call of `/v1` costs beyond its provider's call: reading what is asked, cutting, rendering.
 fn unified(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("unified");
@@ -230,5 +309,5 @@ fn unified(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, heads, verdicts, meters, unified);
+criterion_group!(benches, heads, verdicts, meters, sockets, unified);
 criterion_main!(benches);

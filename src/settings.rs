@@ -116,6 +116,11 @@ impl Settings {
                 message: message.to_owned(),
             })
         };
+        for (key, seconds, most) in self.gateway.limited() {
+            if !(1..=most).contains(&seconds) {
+                return wrong(format!("gateway.{key}"), &format!("must be 1 to {most} seconds"));
+            }
+        }
         for (id, provider) in &self.providers.each {
             if provider.api_key.is_some() && provider.api_key_file.is_some() {
                 return wrong(

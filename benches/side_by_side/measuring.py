@@ -10,6 +10,7 @@ class Load:
     """The load generator on its core. A way is a proxy, or the upstream itself."""
 
     def __init__(self, binary, core, directory):
+        self.core = core
         self._command = ["taskset", "-c", str(core), str(binary), "load"]
         self._directory = directory
         self._requests = {}

@@ -88,7 +88,7 @@ class Proxy:
         values = {
             "PORT": self.port, "ADMIN_PORT": self.admin_port, "UPSTREAM_PORT": upstream.port,
             "DIRECTORY": self.directory, "LOG": self.log, "NGINX_MODULES": NGINX_MODULES,
-            "SECRET": callers.SECRET, "ISSUER": callers.ISSUER, "AUDIENCE": callers.AUDIENCE,
+            "UPSTREAM_CA": getattr(upstream, "certificate", ""), "SECRET": callers.SECRET, "ISSUER": callers.ISSUER, "AUDIENCE": callers.AUDIENCE,
         }
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
@@ -148,8 +148,8 @@ class Proxy:
 class Voxgate(Proxy):
     """Keys are not in a file: each user stores theirs, which the gateway has the provider confirm."""
 
-    def __init__(self, binary, root, name="voxgate", providers=("elevenlabs",)):
-        super().__init__(name, ["voxgate.toml"], [binary, "serve", "--config"], root, True)
+    def __init__(self, binary, root, name="voxgate", providers=("elevenlabs",), config="voxgate.toml"):
+        super().__init__(name, [config], [binary, "serve", "--config"], root, True)
         self._providers = providers
 
     def start(self, upstream, core):
@@ -178,6 +178,21 @@ class Voxgate(Proxy):
         connection.close()
         found = [line.split() for line in lines if line.startswith("voxgate_usage_events_total{")]
         return {labels.split('"')[1]: int(float(count)) for labels, count in found}
+
+
+class OverTls(Proxy):
+    """nginx in front of the upstream, for a provider that speaks TLS as all real ones do."""
+
+    def __init__(self, root):
+        super().__init__("TLS", ["nginx-tls.conf"], ["nginx", "-c"], root, False)
+        self.certificate = self.directory / "certificate.pem"
+
+    def _write_callers(self):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+             "-keyout", self.directory / "certificate.key", "-out", self.certificate],
+            check=True, stderr=subprocess.DEVNULL)
 
 
 def compared(voxgate_binary, root):

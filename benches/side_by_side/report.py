@@ -2,6 +2,7 @@
 
 from statistics import fmean, median
 
+from sockets import EVERY_MS, MANY, SETTLES
 from unified import NATIVE, STREAMS, UNQUEUED
 
 VOXGATE, NGINX, BARE_NGINX, DIRECT = "voxgate", "nginx, same job", "nginx, bare", "direct"
@@ -36,6 +37,72 @@ def cost_of_unified(cells, memory, rounds, seconds):
     parts += [f"## Memory of {STREAMS} open streams", _stream_memory_table(memory)]
     parts += ["## Aims", _unified_aims(cells, memory)]
     return "\n\n".join(parts) + "\n"
+
+
+def cost_of_sockets(latency, memory, crowd, rounds, seconds, crowd_seconds):
+    parts = [
+        "# WebSockets",
+        f"{rounds} interleaved rounds of {seconds} s per cell, one connection, a message as soon as the one before is "
+        "back; medians over the rounds, in microseconds from departure to return.",
+    ]
+    for size, ways in latency.items():
+        parts += [f"## Messages of {size} bytes", _latency_table(ways)]
+    parts += [f"## {MANY:,} idle connections, a message each before", _idle_table(memory)]
+    parts += [f"## {MANY:,} connections, {1000 // EVERY_MS} messages a second each, {crowd_seconds} s", _crowd_table(crowd)]
+    parts += ["## Aims", _sockets_aims(latency, memory, crowd)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _latency_table(ways):
+    head = ["", "messages/s", "p50 µs", "added p50 µs", "p99 µs", "added p99 µs"]
+    rows = [
+        [way, f"{median(r['back'] / r['seconds'] for r in results):,.0f}",
+         *(f"{figure:.1f}" for name in ("p50_us", "p99_us") for figure in (_median(results, name), _added(ways, way, name)))]
+        for way, results in ways.items()
+    ]
+    return _table(head, rows)
+
+
+def _idle_table(memory):
+    rows = [[way, f"{mib['before']:.1f}", f"{mib['open']:.1f}", f"{_per_connection(mib):.1f}"]
+            for way, mib in memory.items()]
+    return _table(["", "before MiB", "open MiB", "KiB per connection"], rows)
+
+
+def _per_connection(mib):
+    return (mib["open"] - mib["before"]) * 1024 / MANY
+
+
+def _crowd_table(crowd):
+    head = ["", "sent", "lost", "p50 ms", "p99 ms", "cores", f"MiB after {SETTLES} s", "MiB at the end"]
+    rows = [
+        [way, f"{r['sent']:,}", r["sent"] - r["back"], _ms(r["p50_us"]), _ms(r["p99_us"]), f"{r['cores']:.2f}",
+         f"{_settled(r):.1f}", f"{r['memory'][-1]:.1f}"]
+        for way, r in crowd.items()
+    ]
+    return _table(head, rows)
+
+
+def _settled(result):
+    return result["memory"][SETTLES - 1]
+
+
+def _sockets_aims(latency, memory, crowd):
+    aims = []
+    for size, ways in latency.items():
+        for way in ways:
+            if way.startswith(VOXGATE):
+                more = _beyond(ways, way, BARE_NGINX, "p50_us")
+                aims.append((f"p50 within 30 µs of bare nginx's: {way}, {size} bytes", f"{more:+.1f} µs", more <= 30))
+    for way, mib in memory.items():
+        if way.startswith(VOXGATE):
+            kib = _per_connection(mib)
+            aims.append((f"below 40 KiB per idle connection: {way}", f"{kib:.1f} KiB", kib < 40))
+    for way, result in crowd.items():
+        lost, more = result["sent"] - result["back"], result["memory"][-1] - _settled(result)
+        aims += [(f"no lost message: {way}", f"{lost}", lost == 0),
+                 (f"at most 1 MiB more at the end: {way}", f"{more:+.1f} MiB", more <= 1)]
+    return _aims_table(aims)
 
 
 def _beside_native(cells):

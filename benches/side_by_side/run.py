@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Voxgate beside nginx and HAProxy, and its `/v1` beside native calls: starts them, measures them in turns, writes the
-report. An argument chooses one of the two parts.
+"""Voxgate beside nginx and HAProxy, its `/v1` beside native calls, and WebSockets: starts them, measures them in turns,
+writes the report. Arguments choose parts.
 
 In each round every proxy gets each workload once, so whatever else disturbs the machine disturbs all
 of them alike. The proxies have one core; the upstream and the load share another.
@@ -15,6 +15,7 @@ from pathlib import Path
 import callers
 import proxies
 import report
+import sockets
 import unified
 from measuring import Load, check_log
 
@@ -24,6 +25,7 @@ VOXGATE, LOAD = TARGET / "release" / "voxgate", TARGET / "release" / "side_by_si
 QUICK = os.environ.get("BENCH_QUICK") == "1"
 ROUNDS, SECONDS = (3, 0.7) if QUICK else (8, 1.5)
 STEADY_CALLS = 100_000
+CROWD_SECONDS = 15 if QUICK else 60
 
 
 class Bench:
@@ -93,7 +95,17 @@ def cost_of_unified(root, upstream, proxy_core, load):
     return report.cost_of_unified(cells, memory, ROUNDS, SECONDS), cells
 
 
-PARTS = {"side_by_side": side_by_side, "unified": cost_of_unified}
+def cost_of_sockets(root, upstream, proxy_core, load):
+    """The part of the report about WebSockets, and its figures."""
+    bench = sockets.Sockets(VOXGATE, LOAD, root, upstream, proxy_core, load.core)
+    latency = bench.latency(ROUNDS, SECONDS)
+    memory = bench.memory()
+    crowd = bench.crowd(CROWD_SECONDS)
+    text = report.cost_of_sockets(latency, memory, crowd, ROUNDS, SECONDS, CROWD_SECONDS)
+    return text, {"sockets": {"latency": latency, "memory": memory, "crowd": crowd}}
+
+
+PARTS = {"side_by_side": side_by_side, "unified": cost_of_unified, "sockets": cost_of_sockets}
 
 
 def main():

@@ -17,6 +17,7 @@ mod socket;
 mod stages;
 mod telemetry;
 mod tls;
+mod tunnel;
 mod unified;
 mod workers;
 
@@ -57,6 +58,15 @@ pub struct GatewaySettings {
     pub spool_folder: Option<PathBuf>,
     /// How much of the disk all of them may take together.
     pub spool_max_bytes: u64,
+    /// How long a WebSocket may be silent in both directions.
+    pub socket_idle: Duration,
+    /// How long a caller may take to show its token, where that comes in the first message.
+    pub socket_token_time: Duration,
+    /// How often an open WebSocket puts on record what it has used so far.
+    pub socket_record_every: Duration,
+    /// Whether what is taken back closes open WebSockets. `None`: a revoked token and a deleted credential do;
+    /// `true`: a replaced credential does too; `false`: nothing does.
+    pub close_on_revoke: Option<bool>,
     /// The console's address, for `x-voxgate-setup-url`.
     pub public_url: String,
     /// Roots to trust towards providers, beside the system's.

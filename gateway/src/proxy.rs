@@ -17,6 +17,7 @@ use policies::descriptor::Providers;
 use policies::rules::Inbound;
 use policies::vocabulary::{Code, Dialect, Refusal};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use vault::Vault;
 
@@ -32,7 +33,7 @@ use crate::stages::record::{Attempt, Call, refused};
 use crate::stages::relay::Exchange;
 use crate::stages::route::route;
 use crate::stages::{Fault, Seen, Stop};
-use crate::telemetry::Meters;
+use crate::telemetry::{Kind, Meters};
 use crate::unified::breaker::Breakers;
 use crate::unified::{Encoders, Spools};
 
@@ -54,6 +55,10 @@ pub struct Gateway {
     pub in_flight: InFlight,
     /// Connections with a request under way, and HTTP/2 connections.
     pub busy: InFlight,
+    /// WebSockets, from their handshake to their end.
+    pub sockets: InFlight,
+    /// Whether open WebSockets are to end.
+    pub draining: watch::Sender<bool>,
     /// All connections of callers.
     pub crowd: Crowd,
     /// Providers and keys that are not called for the moment.
@@ -79,6 +84,10 @@ pub struct Limits {
     pub fallback_after: Duration,
     pub attempts_time: Duration,
     pub spools: Spools,
+    pub socket_idle: Duration,
+    pub socket_token_time: Duration,
+    pub socket_record_every: Duration,
+    pub close_on_revoke: Option<bool>,
 }
 
 /// What becomes of the connection.
@@ -109,10 +118,13 @@ impl Gateway {
             return self.say(session, ours, bodiless).await;
         }
         match recognise(session.req_header(), &self.providers) {
+            // Boxed: they would make room for themselves in every native call.
+            Ok(Recognised::Native(inbound)) if inbound.websocket => {
+                Box::pin(self.serve_socket(connector, session, &call, inbound, marks)).await
+            }
             Ok(Recognised::Native(inbound)) => {
                 self.serve_native(connector, session, &call, inbound, marks).await
             }
-            // Boxed: it would make room for itself in every native call.
             Ok(Recognised::Unified(inbound)) => {
                 Box::pin(self.serve_unified(connector, session, &call, inbound, marks)).await
             }
@@ -138,7 +150,7 @@ impl Gateway {
         }
     }
 
-    async fn decide(&self, inbound: Inbound, head: &RequestHeader) -> Result<Permit, Stop> {
+    pub async fn decide(&self, inbound: Inbound, head: &RequestHeader) -> Result<Permit, Stop> {
         let caller = authenticate(&self.callers, &inbound.presented)
             .await
             .map_err(|refusal| Seen::inbound(&inbound).stop(refusal))?;
@@ -156,7 +168,7 @@ impl Gateway {
         marks: Marks,
     ) -> After {
         let provider = permit.grant.provider();
-        let _active = self.meters.active(&provider.id);
+        let _active = self.meters.active(&provider.id, Kind::Http);
         let headers = &session.req_header().headers;
         let mut attempt = Attempt::begin(&self.vault, &self.meters, call, &permit.grant, headers);
         let mut exchange = Exchange::new(self, connector, &permit, session, &marks, &mut attempt);
@@ -173,7 +185,7 @@ impl Gateway {
     }
 
     /// Tells the caller what went wrong, if nothing else has been said yet.
-    async fn fail(
+    pub async fn fail(
         &self,
         session: &mut ServerSession,
         permit: &Permit,

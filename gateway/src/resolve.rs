@@ -11,10 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
+use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
 use policies::descriptor::Origin;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+
+use crate::socket::{PROBE_AFTER, PROBE_EVERY, PROBES, UNHEARD};
 
 const FRESH: Duration = Duration::from_secs(30);
 const LOOKUP_TIME: Duration = Duration::from_secs(5);
@@ -22,6 +25,8 @@ const LOOKUP_TIME: Duration = Duration::from_secs(5);
 const KEEP_IDLE: Duration = Duration::from_secs(50);
 const PING_EVERY: Duration = Duration::from_secs(20);
 const MAX_STREAMS: usize = 100;
+/// Sets the connections of WebSockets apart from all others.
+const SOCKETS: u64 = 1;
 /// Origins follow from descriptors and settings; past this many, all are looked up anew.
 const MAX_ORIGINS: usize = 4096;
 
@@ -33,67 +38,75 @@ struct Known {
     refreshing: AtomicBool,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    origin: Arc<Origin>,
-    connect: Duration,
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// One call after the other, so that it is kept between them.
+    Calls,
+    /// A WebSocket, to the end.
+    Socket,
+}
+
+/// What leads to a peer, apart from its address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Destination {
+    pub origin: Arc<Origin>,
+    /// How long connecting may take.
+    pub connect: Duration,
+    pub purpose: Purpose,
 }
 
 #[derive(Clone, Default)]
-pub struct Addresses(Arc<RwLock<HashMap<Key, Arc<Known>>>>);
+pub struct Addresses(Arc<RwLock<HashMap<Destination, Arc<Known>>>>);
 
 impl Addresses {
-    /// The peer to connect to, with `connect` as its limit.
-    pub async fn peer(&self, origin: &Arc<Origin>, connect: Duration) -> Result<Arc<HttpPeer>, String> {
-        let key = Key {
-            origin: origin.clone(),
-            connect,
-        };
-        let known = self.0.read().get(&key).cloned();
+    pub async fn peer(&self, to: &Destination) -> Result<Arc<HttpPeer>, String> {
+        let known = self.0.read().get(to).cloned();
         let Some(known) = known else {
-            let addresses = look_up(origin).await?;
-            return Ok(self.learn(key, addresses, None));
+            let addresses = look_up(&to.origin).await?;
+            return Ok(self.learn(to.clone(), addresses, None));
         };
         if known.resolved.elapsed() > FRESH && !known.refreshing.swap(true, Ordering::Relaxed) {
-            self.refresh_in_background(key, known.clone());
+            self.refresh_in_background(to.clone(), known.clone());
         }
         Ok(known.peer.clone())
     }
 
     /// `peer` could not be connected to: the next address of the name, when there is another.
-    pub fn next(&self, origin: &Arc<Origin>, connect: Duration, peer: &HttpPeer) -> Option<Arc<HttpPeer>> {
-        let key = Key {
-            origin: origin.clone(),
-            connect,
-        };
-        let known = self.0.read().get(&key).cloned()?;
+    pub fn next(&self, to: &Destination, peer: &HttpPeer) -> Option<Arc<HttpPeer>> {
+        let known = self.0.read().get(to).cloned()?;
         let failed = peer._address.as_inet()?;
         let at = known.addresses.iter().position(|address| address == failed)?;
         let following = *known.addresses.get((at + 1) % known.addresses.len())?;
-        (following != *failed).then(|| self.learn(key, known.addresses.clone(), Some(following)))
+        (following != *failed).then(|| self.learn(to.clone(), known.addresses.clone(), Some(following)))
     }
 
-    fn refresh_in_background(&self, key: Key, known: Arc<Known>) {
+    fn refresh_in_background(&self, to: Destination, known: Arc<Known>) {
         let addresses = self.clone();
         tokio::spawn(async move {
             let in_use = known.peer._address.as_inet().copied();
-            match look_up(&key.origin).await {
+            match look_up(&to.origin).await {
                 Ok(found) => {
-                    addresses.learn(key, found, in_use);
+                    addresses.learn(to, found, in_use);
                 }
                 Err(error) => {
-                    tracing::warn!(host = key.origin.host, error, "looking up a name again");
-                    addresses.learn(key, known.addresses.clone(), in_use);
+                    tracing::warn!(host = to.origin.host, error, "looking up a name again");
+                    addresses.learn(to, known.addresses.clone(), in_use);
                 }
             }
         });
     }
 
-    fn learn(&self, key: Key, addresses: Vec<SocketAddr>, prefer: Option<SocketAddr>) -> Arc<HttpPeer> {
+    fn learn(
+        &self,
+        to: Destination,
+        addresses: Vec<SocketAddr>,
+        prefer: Option<SocketAddr>,
+    ) -> Arc<HttpPeer> {
         let address = prefer
             .filter(|address| addresses.contains(address))
             .unwrap_or(addresses[0]);
-        let peer = Arc::new(peer(&key.origin, address, key.connect));
+        let peer = Arc::new(peer(&to, address));
         let known = Known {
             addresses,
             peer: peer.clone(),
@@ -101,10 +114,10 @@ impl Addresses {
             refreshing: AtomicBool::new(false),
         };
         let mut all = self.0.write();
-        if all.len() >= MAX_ORIGINS && !all.contains_key(&key) {
+        if all.len() >= MAX_ORIGINS && !all.contains_key(&to) {
             all.clear();
         }
-        all.insert(key, Arc::new(known));
+        all.insert(to, Arc::new(known));
         peer
     }
 }
@@ -129,15 +142,29 @@ async fn look_up(origin: &Origin) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// The name is always sent as SNI, without which the certificate would not be checked.
-fn peer(origin: &Origin, address: SocketAddr, connect: Duration) -> HttpPeer {
+fn peer(to: &Destination, address: SocketAddr) -> HttpPeer {
+    let origin = &to.origin;
     let mut peer = HttpPeer::new(address, origin.https, origin.name().to_owned());
-    peer.options.connection_timeout = Some(connect);
-    peer.options.total_connection_timeout = Some(connect);
+    peer.options.connection_timeout = Some(to.connect);
+    peer.options.total_connection_timeout = Some(to.connect);
     peer.options.idle_timeout = Some(KEEP_IDLE);
-    if origin.https {
-        peer.options.set_http_version(2, 1);
-        peer.options.max_h2_streams = MAX_STREAMS;
-        peer.options.h2_ping_interval = Some(PING_EVERY);
+    match to.purpose {
+        Purpose::Socket => {
+            // Never one that was kept: it may be dead, and there is no second try of a handshake.
+            peer.group_key = SOCKETS;
+            peer.options.tcp_keepalive = Some(TcpKeepalive {
+                idle: PROBE_AFTER,
+                interval: PROBE_EVERY,
+                count: PROBES as usize,
+                user_timeout: UNHEARD,
+            });
+        }
+        Purpose::Calls if origin.https => {
+            peer.options.set_http_version(2, 1);
+            peer.options.max_h2_streams = MAX_STREAMS;
+            peer.options.h2_ping_interval = Some(PING_EVERY);
+        }
+        Purpose::Calls => {}
     }
     peer
 }

@@ -19,11 +19,12 @@ use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use policies::descriptor::Providers;
 use policies::with_causes;
+use rustix::net::sockopt;
 use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use vault::Vault;
 
 use crate::cors::Cors;
@@ -31,9 +32,11 @@ use crate::crowd::Crowd;
 use crate::listen::Front;
 use crate::proxy::{Gateway, Limits, Worker};
 use crate::resolve::Addresses;
+use crate::socket::{PROBE_AFTER, PROBE_EVERY, PROBES, UNHEARD};
 use crate::stages::admit::InFlight;
 use crate::telemetry::Meters;
 use crate::tls::{self, LiveCert, TlsFiles};
+use crate::tunnel;
 use crate::unified::breaker::Breakers;
 use crate::unified::{Encoders, Spools};
 use crate::workers::Workers;
@@ -143,6 +146,10 @@ fn gateway(
                 settings.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
                 settings.spool_max_bytes,
             ),
+            socket_idle: settings.socket_idle,
+            socket_token_time: settings.socket_token_time,
+            socket_record_every: settings.socket_record_every,
+            close_on_revoke: settings.close_on_revoke,
         },
         meters: Meters::new(&providers, registry)?,
         providers,
@@ -154,6 +161,8 @@ fn gateway(
         cors: RwLock::new(Arc::new(Cors::parse(&settings.cors_origins)?)),
         in_flight: InFlight::default(),
         busy: InFlight::default(),
+        sockets: InFlight::default(),
+        draining: watch::Sender::new(false),
         crowd: Crowd::of_process(),
         breakers: Breakers::default(),
         encoders: Encoders::of_machine(),
@@ -173,8 +182,18 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let refused = |source| StartError::Bind { address, source };
     let socket = TcpListener::bind(address).map_err(refused)?;
     socket.set_nonblocking(true).map_err(refused)?;
+    probe_peers(&socket).map_err(|error| refused(error.into()))?;
     let bound = socket.local_addr().map_err(refused)?;
     Ok((socket, bound))
+}
+
+/// Connections inherit it from the socket that accepts them.
+fn probe_peers(socket: &TcpListener) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(socket, PROBE_EVERY)?;
+    sockopt::set_tcp_keepcnt(socket, PROBES)?;
+    sockopt::set_tcp_user_timeout(socket, UNHEARD.as_millis() as u32)
 }
 
 /// One thread's accept loop, on a handle of its own to the one socket.
@@ -249,6 +268,11 @@ impl Running {
                     calls = self.in_flight(),
                     "calls are cut off at the drain deadline"
                 );
+                self.gateway.draining.send_replace(true);
+                // WebSockets send close frames to both sides, which may take them a moment.
+                timeout(tunnel::CLOSING, self.gateway.sockets.none_left())
+                    .await
+                    .ok();
                 return;
             }
             let farewell = (Instant::now() + FAREWELL).min(end);

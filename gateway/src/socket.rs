@@ -21,6 +21,13 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+/// A peer that has vanished without a word is noticed by probes of its host, which its program does not see.
+pub const PROBE_AFTER: Duration = Duration::from_secs(60);
+pub const PROBE_EVERY: Duration = Duration::from_secs(15);
+pub const PROBES: u32 = 4;
+/// There are no probes while something is on its way to the peer: how long that may go unacknowledged.
+pub const UNHEARD: Duration = Duration::from_secs(120);
+
 #[derive(Debug)]
 pub struct Socket {
     inner: Stream,

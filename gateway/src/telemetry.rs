@@ -11,7 +11,8 @@ use std::time::Duration;
 use http::Method;
 use policies::descriptor::Providers;
 use policies::vocabulary::{
-    Code, CredentialSource, Mode, Operation, Outcome, ProviderId, Refusal, RequestId, UsageEvent, UserId,
+    ClosedBy, Code, CredentialSource, Mode, Operation, Outcome, ProviderId, Refusal, RequestId, UsageEvent,
+    UserId,
 };
 use prometheus::core::Collector;
 use prometheus::{
@@ -41,6 +42,14 @@ struct ProviderMeters {
     requests: Vec<IntCounter>,
     by_operation: Vec<OperationMeters>,
     active: IntGauge,
+    open_sockets: IntGauge,
+}
+
+/// What an exchange is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Http,
+    WebSocket,
 }
 
 struct OperationMeters {
@@ -139,6 +148,9 @@ impl Meters {
             (Some(429), _) => self.upstream_error(&event.provider, "rate_limited"),
             (Some(500..), _) => self.upstream_error(&event.provider, "status_5xx"),
             (_, Some(Code::CredentialInvalid)) => self.upstream_error(&event.provider, "credential"),
+            (Some(101), Some(Code::ProviderRateLimited)) => {
+                self.upstream_error(&event.provider, "rate_limited");
+            }
             _ => {}
         }
         tracing::info!(
@@ -160,6 +172,10 @@ impl Meters {
             audio_seconds = event.audio_seconds,
             ttfb_ms = event.ttfb_ms,
             duration_ms = event.duration_ms,
+            messages_in = event.messages_in,
+            messages_out = event.messages_out,
+            close_code = event.close_code,
+            closed_by = event.closed_by.map(ClosedBy::as_str),
             code = attempted.code.map(Code::as_str),
             cause = attempted.cause,
             ip = attempted.ip.map(tracing::field::display),
@@ -219,8 +235,12 @@ impl Meters {
     }
 
     /// Counted as active until dropped.
-    pub fn active(&self, provider: &ProviderId) -> Option<Active> {
-        let gauge = self.by_provider.get(provider)?.active.clone();
+    pub fn active(&self, provider: &ProviderId, kind: Kind) -> Option<Active> {
+        let meters = self.by_provider.get(provider)?;
+        let gauge = match kind {
+            Kind::Http => meters.active.clone(),
+            Kind::WebSocket => meters.open_sockets.clone(),
+        };
         gauge.inc();
         Some(Active(gauge))
     }
@@ -254,10 +274,12 @@ impl ProviderMeters {
             .map(|operation| families.children(id, operation.as_str()))
             .collect();
         let active = families.active.with_label_values(&[id, "http"]);
+        let open_sockets = families.active.with_label_values(&[id, "websocket"]);
         Self {
             requests: counters,
             by_operation,
             active,
+            open_sockets,
         }
     }
 
@@ -299,7 +321,7 @@ impl Families {
             )?,
             first_byte: histogram(
                 "voxgate_time_to_first_byte_seconds",
-                "From the request's head to the provider's.",
+                "From the request's head to the answer's; over WebSockets from the first text or sound to the first of the answer.",
                 REQUEST_SECONDS,
             )?,
             overhead: histogram(

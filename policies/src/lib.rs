@@ -10,6 +10,7 @@ pub mod meter;
 mod places;
 pub mod rewrite;
 pub mod rules;
+pub mod socket;
 pub mod unified;
 pub mod vocabulary;
 

@@ -47,6 +47,14 @@ pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// What a subprotocol entry begins with when it carries a token.
 pub(crate) const SUBPROTOCOL: &str = "voxgate";
 
+/// What tokens begin with: ours, and JWTs.
+pub(crate) const TOKENS: [&str; 2] = ["vxg_", "eyJ"];
+
+/// Whether something is a token wherever it stands: one of ours, or a JWT.
+pub(crate) fn looks_like_token(text: &str) -> bool {
+    TOKENS.iter().any(|begins| text.starts_with(begins))
+}
+
 /// Headers that hold a credential, name whose account pays, or turn a listed call into another one.
 pub(crate) fn is_stripped_header(name: &HeaderName) -> bool {
     matches!(

@@ -181,6 +181,10 @@ words!(
     Outcome { Ok = "ok", Error = "error", Interrupted = "interrupted" }
 );
 words!(
+    /// Which side ended a WebSocket.
+    ClosedBy { Caller = "caller", Provider = "provider", Gateway = "gateway" }
+);
+words!(
     /// What a token may do; a token without scopes may do what its user may.
     Scope {
         Tts = "tts",
@@ -530,6 +534,22 @@ pub struct UsageEvent {
     pub attempt: u16,
     pub request_id: RequestId,
     pub provider_request_id: Option<String>,
+    /// Of a WebSocket, like all that follows; `None` for every other call. Data messages from the caller, and to it.
+    #[serde(default)]
+    pub messages_in: Option<u64>,
+    #[serde(default)]
+    pub messages_out: Option<u64>,
+    /// Seconds of audio from the caller, and to it.
+    #[serde(default)]
+    pub audio_seconds_in: Option<f64>,
+    #[serde(default)]
+    pub audio_seconds_out: Option<f64>,
+    /// `None` while it is open, and where a side vanished without a word.
+    #[serde(default)]
+    pub close_code: Option<u16>,
+    /// `None` while it is open.
+    #[serde(default)]
+    pub closed_by: Option<ClosedBy>,
 }
 
 /// What the recorder takes: both kinds travel one way to the database.

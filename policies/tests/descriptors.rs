@@ -327,6 +327,153 @@ fn the_linter_points_at_what_is_wrong() {
     assert_eq!((error.0[0].line, error.0[0].file.as_str()), (Some(2), "own.toml"));
 }
 
+/// A socket's endpoint comes third, its parts after those of the meters.
+#[test]
+fn the_linter_knows_sockets_and_their_rules() {
+    let quota = "close = [\"1007\"]\ntext_begins = [\"quota exceeded\"]\nverdict = \"quota\"";
+    let phrase = "equals = [\"Forbidden\"]\nverdict = \"quota\"";
+    for (from, to, says) in [
+        (
+            "socket = \"speech\"",
+            "socket = \"spech\"",
+            "endpoints.2.socket: unknown socket spech; did you mean speech?",
+        ),
+        (
+            "socket = \"speech\"",
+            "meter = \"speech\"",
+            "endpoints.2.meter: a WebSocket",
+        ),
+        (
+            "meter = \"short_audio\"",
+            "socket = \"recognition\"",
+            "endpoints.4.socket: a WebSocket",
+        ),
+        (
+            "messages = \"headed\"",
+            "messages = \"heded\"",
+            "did you mean `headed`?",
+        ),
+        ("messages = \"headed\"", "", "endpoints.2.socket: `messages` says"),
+        (
+            "messages = \"headed\"",
+            "messages = \"json\"",
+            "has a `path`, and no other",
+        ),
+        ("path = \"text.piece\"", "", "has a `path`, and no other"),
+        (
+            "path = \"text.piece\"",
+            "path = \"SSML\"",
+            "two parts are about the same",
+        ),
+        ("body = \"ssml\"", "body = \"smsl\"", "did you mean `ssml`?"),
+        ("body = \"ssml\"", "", "says what is read there"),
+        (
+            "body = \"ssml\"",
+            "body = \"ssml\"\nvoice = [\"/x\"]",
+            "places are read in JSON",
+        ),
+        (
+            "format = [\"/synthesis",
+            "format = [\"synthesis",
+            "sockets.speech.caller.1.format",
+        ),
+        (
+            "samples_per_second = 16_000",
+            "samples_per_second = 0",
+            "more than zero",
+        ),
+        ("audio_in = { samples", "audio_in = { smaples", "did you mean"),
+        (
+            "messages = \"headed\"",
+            "messages = \"headed\"\ntoken_in_first_message = true",
+            "is in one of `token_fields`",
+        ),
+        (
+            "messages = \"headed\"",
+            "messages = \"headed\"\nsetup = { model = [\"/setup/model\"], models = [], from_selection = \"x\" }",
+            "would refuse every session",
+        ),
+        (
+            "close = [\"1007\"]",
+            "close = [\"401\"]",
+            "401 closes no WebSocket",
+        ),
+        (
+            "close = [\"1007\"]",
+            "close = [\"5000\"]",
+            "5000 closes no WebSocket",
+        ),
+        (
+            "close = [\"1007\"]",
+            "close = [\"1007\"]\nmessage = true",
+            "exactly one of `status`",
+        ),
+        (
+            "close = [\"1007\"]",
+            "status = [\"403\"]\nclose = [\"1007\"]",
+            "exactly one of `status`",
+        ),
+        ("close = [\"1007\"]", "", "exactly one of `status`"),
+        (
+            "close = [\"1007\"]\ntext_begins = [\"quota exceeded\"]",
+            "close = [\"1007\"]\nat = [\"/x\"]",
+            "the reason of a closing is text",
+        ),
+        (
+            "close = [\"1007\"]\ntext_begins = [\"quota exceeded\"]",
+            "close = [\"1007\"]\nequals = [\"x\"]",
+            "look `at` something",
+        ),
+        (
+            "close = [\"1007\"]\ntext_begins = [\"quota exceeded\"]",
+            "close = [\"4429\"]\ntext_begins = [\"quota exceeded\"]",
+            "an earlier rule",
+        ),
+        (
+            quota,
+            "close = [\"1007\"]\ntext_contains = [\"key\"]\nverdict = \"invalid\"",
+            "by how its reason begins",
+        ),
+        (
+            quota,
+            "close = [\"1007\"]\nverdict = \"invalid\"",
+            "by how its reason begins",
+        ),
+        (
+            phrase,
+            "contains = [\"Forbidden\"]\nverdict = \"invalid\"",
+            "`equals` to a word",
+        ),
+        (phrase, "verdict = \"invalid\"", "`equals` to a word"),
+        (
+            "message = true\nat = [\"/RecognitionStatus\"]\nequals = [\"Forbidden\"]",
+            "message = true\ntext_contains = [\"Forbidden\"]",
+            "says where to look",
+        ),
+        (
+            "message = true",
+            "message = true\nstops_everything = true",
+            "a call of Voxgate's own",
+        ),
+        (
+            "message = true",
+            "message = true\nnames = [\"x\"]",
+            "in the answer to a call",
+        ),
+    ] {
+        let error = refused(from, to);
+        assert!(error.contains(says), "{from} → {to}:\n{error}");
+    }
+    for (from, to) in [
+        (quota, "close = [\"4401\"]\nverdict = \"invalid\""),
+        (phrase, "equals = [\"Unauthorized\"]\nverdict = \"invalid\""),
+    ] {
+        let text = SOUND.replacen(from, to, 1);
+        assert_ne!(text, SOUND);
+        check_file("own.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+    }
+}
+
 #[test]
 fn problems_are_told_with_their_line() {
     let text = SOUND.replacen("host = \"tts\"", "host = \"nowhere\"", 1);

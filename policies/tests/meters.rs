@@ -52,7 +52,7 @@ fn speech<'a>() -> Call<'a> {
 #[test]
 fn no_name_of_a_model_keeps_a_call_off_the_record() {
     let nul = Call {
-        body: br#"{"text":"ab","model_id":"a\u0000b","x":NaN,"model_id":"eleven_v3"}"#,
+        body: br#"{"text":"ab","model_id":"a\u0000b","x":undefined,"model_id":"eleven_v3"}"#,
         ..speech()
     };
     assert_eq!(nul.reading().model.as_deref(), Some("a\u{fffd}b"));

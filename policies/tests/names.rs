@@ -22,8 +22,8 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let is_left_out =
-            name.starts_with('.') || ["target", "tests", "benches", "harness"].contains(&name.as_str());
+        let is_left_out = name.starts_with('.')
+            || ["target", "tests", "benches", "fuzz", "harness"].contains(&name.as_str());
         if path.is_dir() && !is_left_out {
             rust_files(&path, found);
         } else if name.ends_with(".rs") && name != "tests.rs" {

@@ -37,6 +37,7 @@ fn the_example_shows_each_part_of_a_descriptor() {
         "[timeouts]",
         "[[endpoints]]",
         "[meters.",
+        "[sockets.",
         "[[verdicts]]",
         "[retry]",
         "[[probes]]",

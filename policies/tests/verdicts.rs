@@ -4,7 +4,7 @@
 mod common;
 
 use common::{PROVIDERS, headers, provider};
-use policies::rules::{code_of, explain, judge, retry_after, stops_everything};
+use policies::rules::{code_of, explain, judge, judge_close, retry_after, stops_everything};
 use policies::vocabulary::{Code, Verdict};
 
 fn check(id: &str, table: &[(u16, &str, Verdict)]) {
@@ -251,6 +251,142 @@ fn only_a_refusal_makes_a_key_invalid() {
         assert_eq!(judge(provider, 200, b"\xff\xfe"), Verdict::Valid);
         assert_eq!(judge(provider, 500, b"<html>"), Verdict::Unavailable);
         assert_eq!(judge(provider, 429, b"<html>"), Verdict::RateLimited);
+    }
+}
+
+#[test]
+fn a_closing_is_judged_by_code_and_reason() {
+    const LOCATION: &str = "User location is not supported for the API use without a billing account linked.";
+    const THROTTLED: &str = "The request is throttled because you have exceeded the concurrent request limit allowed for your sub";
+    for (id, code, reason, verdict) in [
+        ("elevenlabs", 1008, "Invalid API key", Some(Verdict::Invalid)),
+        ("elevenlabs", 1008, "invalid_api_key", Some(Verdict::Invalid)),
+        (
+            "elevenlabs",
+            1008,
+            "This request exceeds your quota of 10000. You have 0 credits remaining.",
+            Some(Verdict::Quota),
+        ),
+        (
+            "elevenlabs",
+            1008,
+            "You have exceeded your quota.",
+            Some(Verdict::Quota),
+        ),
+        (
+            "elevenlabs",
+            1008,
+            "A voice with voice_id invalid_api_key does not exist.",
+            None,
+        ),
+        (
+            "elevenlabs",
+            1008,
+            "Have not received a new text input within the timeout.",
+            None,
+        ),
+        ("elevenlabs", 1008, "", None),
+        ("elevenlabs", 1000, "Invalid API key", None),
+        ("elevenlabs", 1011, "invalid_api_key", None),
+        ("azure", 4429, THROTTLED, Some(Verdict::RateLimited)),
+        ("azure", 4429, "", Some(Verdict::RateLimited)),
+        (
+            "azure",
+            4429,
+            "The monthly Quota is used up",
+            Some(Verdict::Quota),
+        ),
+        ("azure", 1007, "Quota exceeded. Cid: ", Some(Verdict::Quota)),
+        (
+            "azure",
+            1007,
+            "Throttled due to too many requests",
+            Some(Verdict::RateLimited),
+        ),
+        ("azure", 1007, "Unsupported voice Quota exceeded.", None),
+        ("azure", 1007, "Could not find the voice en-US-Nobody", None),
+        ("azure", 1002, "invalid subscription key", None),
+        ("azure", 1000, "", None),
+        (
+            "gemini",
+            1007,
+            "API key not valid. Please pass a valid API key.",
+            Some(Verdict::Invalid),
+        ),
+        (
+            "gemini",
+            1007,
+            "API key expired. Please renew the API key.",
+            Some(Verdict::Invalid),
+        ),
+        (
+            "gemini",
+            1007,
+            "API Key not found. Please pass a valid API key.",
+            Some(Verdict::Invalid),
+        ),
+        ("gemini", 1007, LOCATION, Some(Verdict::Blocked)),
+        (
+            "gemini",
+            1011,
+            "You exceeded your current quota, please check your plan and billing details.",
+            Some(Verdict::Quota),
+        ),
+        ("gemini", 1007, "Request contains an invalid argument.", None),
+        (
+            "gemini",
+            1007,
+            "Invalid JSON payload received. Unknown name \"API key not valid. Please pass a valid API key.\"",
+            None,
+        ),
+        (
+            "gemini",
+            1000,
+            "API key not valid. Please pass a valid API key.",
+            None,
+        ),
+        ("openai", 1008, "invalid_api_key", None),
+    ] {
+        let judged = judge_close(&provider(id), code, reason);
+        assert_eq!(
+            judged.as_ref().map(|judged| judged.verdict),
+            verdict,
+            "{id} {code} {reason}"
+        );
+        let says = judged.map(|judged| judged.says).unwrap_or_default();
+        assert!(says.is_empty() || says.ends_with('.') && !says.contains("concurrent"));
+    }
+}
+
+/// A status is told apart from a closing code of the same number, and neither hears the other's rules.
+#[test]
+fn http_hears_no_rules_of_sockets() {
+    for provider in PROVIDERS.iter() {
+        for body in [
+            r#"{"message_type":"auth_error","error":"invalid_api_key"}"#,
+            r#"{"RecognitionStatus":"Forbidden"}"#,
+            "invalid_api_key",
+            "API key not valid",
+            "Quota exceeded",
+        ] {
+            assert_eq!(
+                judge(provider, 200, body.as_bytes()),
+                Verdict::Valid,
+                "{}",
+                provider.id
+            );
+            for status in [1007, 1008, 4429] {
+                assert_eq!(judge(provider, status, body.as_bytes()), Verdict::Unavailable);
+            }
+        }
+        for code in [200, 401, 403, 429] {
+            assert_eq!(
+                judge_close(provider, code, "quota exceeded"),
+                None,
+                "{}",
+                provider.id
+            );
+        }
     }
 }
 

@@ -28,6 +28,15 @@ pub struct Gateway {
     pub spool_dir: Option<PathBuf>,
     /// `/v1`: how much of the disk they may take together.
     pub spool_max_bytes: u64,
+    /// How long a WebSocket may be silent in both directions.
+    pub socket_idle_seconds: u64,
+    /// How long a caller may take to show its token, where that comes in the first message.
+    pub socket_token_seconds: u64,
+    /// How often an open WebSocket puts on record what it has used so far.
+    pub socket_record_seconds: u64,
+    /// Whether what is taken back closes open WebSockets. Absent: a token that is revoked and a credential that is
+    /// deleted do; `true`: one that is replaced does too; `false`: nothing does.
+    pub close_on_revoke: Option<bool>,
     pub tls: Option<Tls>,
     #[serde(deserialize_with = "list")]
     pub cors_origins: Vec<String>,
@@ -49,10 +58,27 @@ impl Default for Gateway {
             attempts_seconds: 300,
             spool_dir: None,
             spool_max_bytes: 10 * 1024 * 1024 * 1024,
+            socket_idle_seconds: 60 * 60,
+            socket_token_seconds: 10,
+            socket_record_seconds: 60,
+            close_on_revoke: None,
             tls: None,
             cors_origins: Vec::new(),
             ca_file: None,
         }
+    }
+}
+
+impl Gateway {
+    /// Times that would make no sense if they were nothing or without end: each key, its value, and the most it may
+    /// be. The least is a second.
+    pub fn limited(&self) -> [(&'static str, u64, u64); 3] {
+        const DAY: u64 = 24 * 60 * 60;
+        [
+            ("socket_idle_seconds", self.socket_idle_seconds, 7 * DAY),
+            ("socket_token_seconds", self.socket_token_seconds, 60 * 60),
+            ("socket_record_seconds", self.socket_record_seconds, DAY),
+        ]
     }
 }
 

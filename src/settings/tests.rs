@@ -47,6 +47,7 @@ fn the_example_file_names_every_key_also_the_optional_ones() {
     let settings =
         parse(&uncommented.replace("# or api_key_file", "#")).expect("every commented key is a real one");
     assert!(settings.gateway.tls.is_some());
+    assert!(settings.gateway.close_on_revoke.is_some());
     assert!(settings.record.journal.is_some());
     assert_eq!(settings.auth.jwt.len(), 1);
     let azure = &settings.providers.each["azure"];
@@ -119,6 +120,53 @@ fn the_environment_wins_over_the_file_and_numbers_and_lists_are_read() {
         "0123"
     );
     assert!(!settings.database.migrate);
+}
+
+#[test]
+fn the_times_of_websockets_are_at_least_a_second_and_have_an_end() {
+    for (written, says) in [
+        (
+            "socket_idle_seconds = 0",
+            "socket_idle_seconds: must be 1 to 604800 seconds",
+        ),
+        (
+            "socket_idle_seconds = 604801",
+            "socket_idle_seconds: must be 1 to 604800 seconds",
+        ),
+        (
+            "socket_token_seconds = 0",
+            "socket_token_seconds: must be 1 to 3600 seconds",
+        ),
+        (
+            "socket_record_seconds = 0",
+            "socket_record_seconds: must be 1 to 86400 seconds",
+        ),
+    ] {
+        let error = parse(&format!("[gateway]\n{written}\n")).unwrap_err().to_string();
+        assert_eq!(error, format!("voxgate.toml: gateway.{says}"));
+    }
+    let negative = parse("[gateway]\nsocket_record_seconds = -1\n")
+        .unwrap_err()
+        .to_string();
+    assert!(negative.contains("gateway.socket_record_seconds"), "{negative}");
+    let shortest =
+        "[gateway]\nsocket_idle_seconds = 1\nsocket_token_seconds = 1\nsocket_record_seconds = 1\n";
+    assert_eq!(parse(shortest).unwrap().gateway.socket_idle_seconds, 1);
+    assert!(parse("[gateway]\nsocket_idle_seconds = 604800\n").is_ok());
+}
+
+#[test]
+fn whether_revoking_closes_websockets_has_three_answers() {
+    let said = |text: &str| parse(text).unwrap().gateway.close_on_revoke;
+    assert_eq!(said(""), None);
+    assert_eq!(said("[gateway]\nclose_on_revoke = true\n"), Some(true));
+    let from = |value| from_environment(&[("VOXGATE__GATEWAY__CLOSE_ON_REVOKE", value)]);
+    assert_eq!(from("false").unwrap().gateway.close_on_revoke, Some(false));
+    assert_eq!(from("true").unwrap().gateway.close_on_revoke, Some(true));
+    let error = from("perhaps").unwrap_err().to_string();
+    assert!(error.contains("VOXGATE__GATEWAY__CLOSE_ON_REVOKE"), "{error}");
+    let idle = from_environment(&[("VOXGATE__GATEWAY__SOCKET_IDLE_SECONDS", "7200")]).unwrap();
+    assert_eq!(idle.gateway.socket_idle_seconds, 7_200);
 }
 
 #[test]

@@ -35,6 +35,12 @@ const USAGE_FIELDS: &[&str] = &[
     "attempt",
     "request_id",
     "provider_request_id",
+    "messages_in",
+    "messages_out",
+    "audio_seconds_in",
+    "audio_seconds_out",
+    "close_code",
+    "closed_by",
 ];
 const AUDIT_FIELDS: &[&str] = &[
     "at",

@@ -261,29 +261,6 @@ async fn unknown_paths_are_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn web_sockets_are_refused_clearly() {
-    let world = World::start(Database::Sqlite).await;
-    let user = world.user("ann").await;
-    world.stored_key(&user, "elevenlabs").await;
-    let path = "/elevenlabs/v1/text-to-speech/21m00Tcm4TlvDq8ikWAM/stream-input";
-    let upgrade = world
-        .http
-        .get(world.gateway(path))
-        .header("connection", "Upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-        .header("xi-api-key", &user.token);
-    let answer = world.send(upgrade).await.refused(403, "forbidden_endpoint");
-    assert!(
-        answer.text().to_lowercase().contains("websocket"),
-        "{}",
-        answer.text()
-    );
-    world.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_above_the_limit_are_refused() {
     let world = World::configured(Database::Sqlite, |config, _| {
         set(config, "gateway.max_body_bytes", 10_000)

@@ -1,29 +1,15 @@
 //! TLS on both sides: towards callers with a certificate of the operator's, towards providers verified.
 
-use std::path::Path;
-
 use http::Version;
 use reqwest::Client;
-use toml::Table;
 
-use crate::fakes::tls::{Authority, Identity};
+use crate::fakes::Fakes;
+use crate::fakes::tls::Authority;
 use crate::harness::calls::{self, assert_same};
-use crate::harness::config::{path_value, set};
-use crate::harness::{Answer, Database, User, World};
-
-/// Puts a certificate where the configuration names it.
-fn install(identity: &Identity, folder: &Path) -> (String, String) {
-    let (certificate, key) = (folder.join("gateway.crt"), folder.join("gateway.pem"));
-    std::fs::write(&certificate, &identity.certificate_pem).expect("write the certificate");
-    std::fs::write(&key, &identity.key_pem).expect("write its key");
-    (path_value(&certificate), path_value(&key))
-}
-
-fn listen_with(identity: &Identity, config: &mut Table, folder: &Path) {
-    let (certificate, key) = install(identity, folder);
-    set(config, "gateway.tls.cert", certificate);
-    set(config, "gateway.tls.key", key);
-}
+use crate::harness::config::set;
+use crate::harness::dial::Dial;
+use crate::harness::secure::{install, listen_with};
+use crate::harness::{Answer, Database, User, World, talk};
 
 /// A client that trusts this authority alone.
 fn client_of(authority: &Authority) -> reqwest::ClientBuilder {
@@ -31,20 +17,9 @@ fn client_of(authority: &Authority) -> reqwest::ClientBuilder {
     Client::builder().tls_certs_only([root])
 }
 
-fn secure_url(world: &World, path: &str) -> String {
-    let port = world
-        .node()
-        .gateway
-        .rsplit(':')
-        .next()
-        .expect("a port")
-        .to_owned();
-    format!("https://localhost:{port}{path}")
-}
-
 async fn models(world: &World, client: &Client, user: &User) -> reqwest::Result<Answer> {
     let request = client
-        .get(secure_url(world, "/elevenlabs/v1/models"))
+        .get(world.secure_url("/elevenlabs/v1/models"))
         .header("xi-api-key", &user.token);
     Ok(Answer::read(request.send().await?, &world.planted).await)
 }
@@ -88,7 +63,7 @@ async fn both_versions_of_http_work_on_both_sides() {
             )
             .await;
             for (client, version) in &clients {
-                let url = secure_url(&world, &format!("/{provider}{}", call.path));
+                let url = world.secure_url(&format!("/{provider}{}", call.path));
                 let request = as_client(client, url).header(fake.kind.key_header(), &user.token);
                 let through = Answer::read(request.send().await.expect("an answer"), &world.planted).await;
                 assert_eq!(through.version, *version);
@@ -174,5 +149,40 @@ async fn a_new_certificate_is_taken_over_by_a_signal() {
         .await
         .expect("a connection that was open goes on")
         .succeeded();
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_socket_outlives_a_new_certificate() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let first = old.identity();
+    let world = World::with_fakes(Database::Sqlite, Fakes::strict().await, |config, folder| {
+        listen_with(&first, config, folder)
+    })
+    .await;
+    let user = world.user("ann").await;
+    world.stored_key(&user, "elevenlabs").await;
+    let dial = |trusted: &Authority| {
+        let url = world.secure_url(&format!("/elevenlabs{}", talk::REALTIME));
+        let dial = Dial::to(&url).searched(&world.planted).trusting(trusted);
+        dial.header("xi-api-key", &user.token)
+    };
+    let mut open = dial(&old).open().await;
+    assert_eq!(open.json().await["message_type"], "session_started");
+    install(&new.identity(), world.folder());
+    world.node().signal("HUP").await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while models(&world, &client_of(&new).build().expect("a client"), &user)
+        .await
+        .is_err()
+    {
+        assert!(std::time::Instant::now() < deadline, "still the old certificate");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    dial(&new).open().await.close(1000, "").await.is(1000, "");
+    open.send_json(&talk::chunk(&[0; 32_000], true)).await;
+    let committed = open.json_where(|message| message["message_type"] == "committed_transcript");
+    assert_eq!(committed.await["text"], "");
+    open.close(1000, "").await.is(1000, "");
     world.end().await;
 }

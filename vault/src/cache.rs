@@ -32,6 +32,8 @@ const SHARDS: usize = 1024;
 /// The counters that changes raise.
 pub(crate) struct Generations {
     shards: [AtomicU64; SHARDS],
+    /// How often any of them was raised.
+    raised: AtomicU64,
     /// When they were last known to lack no change, in seconds since 1970.
     confirmed_at: AtomicI64,
 }
@@ -52,6 +54,7 @@ impl Generations {
     pub fn new() -> Self {
         Self {
             shards: [const { AtomicU64::new(0) }; SHARDS],
+            raised: AtomicU64::new(0),
             confirmed_at: AtomicI64::new(i64::MIN),
         }
     }
@@ -60,14 +63,26 @@ impl Generations {
         self.shards[shard.0].load(Ordering::Acquire)
     }
 
+    /// Moves with every change, once what it voids is void: whoever reads it and then looks again misses nothing.
+    pub fn mark(&self) -> u64 {
+        self.raised.load(Ordering::Acquire)
+    }
+
     pub fn raise(&self, shard: Shard) {
         self.shards[shard.0].fetch_add(1, Ordering::AcqRel);
+        self.move_mark();
     }
 
     pub fn raise_all(&self) {
         self.shards.iter().for_each(|shard| {
             shard.fetch_add(1, Ordering::AcqRel);
         });
+        self.move_mark();
+    }
+
+    /// For a change that voids no entry.
+    pub fn move_mark(&self) {
+        self.raised.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Every change from before `at` has been raised.
@@ -401,5 +416,18 @@ mod tests {
         bench.load(Name("a"), Some(1)).await;
         bench.generations.raise_all();
         assert_eq!(bench.cached(Name("a")), None);
+    }
+
+    #[tokio::test]
+    async fn the_mark_moves_with_every_change_and_with_nothing_else() {
+        let bench = Bench::new();
+        let before = bench.generations.mark();
+        bench.load(Name("a"), Some(1)).await;
+        bench.generations.confirm(DateTime::UNIX_EPOCH);
+        assert_eq!(bench.generations.mark(), before);
+        bench.generations.raise(Name("a").shard());
+        let one = bench.generations.mark();
+        bench.generations.raise_all();
+        assert!(before < one && one < bench.generations.mark());
     }
 }

@@ -136,15 +136,17 @@ async fn insert(batch: &[RecordEvent], sink: &Sink) -> Result<(), VaultError> {
             RecordEvent::Audit(event) => audits.push(event),
         }
     }
-    let new = within(DOING, async {
+    let (stored, refused) = within(DOING, async {
         let mut tx = sink.db.begin(DOING).await?;
-        let new = usage::insert(tx.link(), &calls).await.during(DOING)?
-            + audit::insert(tx.link(), &audits).await.during(DOING)?;
+        let stored = usage::insert(tx.link(), &calls).await.during(DOING)?;
+        let refused = audit::insert(tx.link(), &audits).await.during(DOING)?;
         tx.commit(DOING).await?;
-        Ok(new)
+        Ok((stored, refused))
     })
     .await?;
-    sink.metrics.usage_events.stored.inc_by(new);
+    let counts = &sink.metrics.usage_events;
+    counts.stored.inc_by(stored.new + refused);
+    counts.updated.inc_by(stored.updated);
     Ok(())
 }
 

@@ -123,3 +123,35 @@ fn parse(line: &[u8]) -> Option<RecordEvent> {
     }
     serde_json::from_slice(json).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use policies::vocabulary::UsageEvent;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_from_before_websockets_were_recorded_is_read() {
+        let json = json!({
+            "kind": "usage", "id": "01890000-0000-7000-8000-000000000001", "at": "2026-11-22T09:40:00Z",
+            "user": "ann", "token_id": null, "provider": "some", "model": null, "operation": "tts",
+            "mode": "native", "credential_id": null, "credential_source": "user", "status": 200,
+            "outcome": "ok", "bytes_in": 1, "bytes_out": 2, "characters": 3, "audio_seconds": null,
+            "estimated_cost": null, "ttfb_ms": 4, "duration_ms": 5, "attempt": 1,
+            "request_id": "01890000-0000-7000-8000-000000000002", "provider_request_id": null,
+        })
+        .to_string();
+        let line = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+        let Some(RecordEvent::Usage(event)) = parse(line.as_bytes()) else {
+            panic!("it is not read: {line}");
+        };
+        let UsageEvent {
+            characters,
+            messages_in,
+            closed_by,
+            ..
+        } = *event;
+        assert_eq!((characters, messages_in, closed_by), (Some(3), None, None));
+    }
+}

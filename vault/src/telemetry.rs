@@ -27,6 +27,8 @@ pub struct CacheEvents {
 pub struct UsageEvents {
     pub journalled: IntCounter,
     pub stored: IntCounter,
+    /// The database had the WebSocket's record and has more of it now.
+    pub updated: IntCounter,
     /// The queue was full because the disk or the recorder could not keep up.
     pub dropped_queue: IntCounter,
     /// The journal had reached its cap because the database was away for too long.
@@ -69,6 +71,7 @@ impl Metrics {
             usage_events: UsageEvents {
                 journalled: result("journalled"),
                 stored: result("stored"),
+                updated: result("updated"),
                 dropped_queue: result("dropped_queue"),
                 dropped_journal: result("dropped_journal"),
                 unwritten: result("unwritten"),

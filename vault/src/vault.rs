@@ -141,6 +141,14 @@ impl Vault {
         matches!(asked, Ok(Ok(_)))
     }
 
+    /// Differs after any change to a token, a credential, a selection or the system-level keys, on whatever node it
+    /// was made; a use of them does not move it. For whoever holds on to an answer of the vault's: keep the mark
+    /// read before asking, and ask again once it has moved. Time moves no mark: that a token expires is for the
+    /// holder to see.
+    pub fn change_mark(&self) -> u64 {
+        self.0.generations.mark()
+    }
+
     /// Returns once everyone else on this database has had the time to notice what was changed, so that a
     /// change that is answered after this holds on every node. A server on a database of its own has nobody
     /// to wait for; a command always has the server.

@@ -3,7 +3,7 @@
 //! Heads come from a file, one per user, and are taken in turn; the body is the same for all.
 //! Any answer but 200 ends the run: a proxy that refuses quickly must not look fast.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -73,7 +73,7 @@ impl Plan {
     }
 }
 
-fn number<T: FromStr>(argument: &str, value: &str) -> Result<T, String> {
+pub fn number<T: FromStr>(argument: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{argument}: not a number"))
 }
 
@@ -112,7 +112,7 @@ fn sorted(times: impl Iterator<Item = Duration>) -> Vec<u128> {
     micros
 }
 
-fn quantile(sorted: &[u128], part: f64) -> u128 {
+pub fn quantile(sorted: &[u128], part: f64) -> u128 {
     let last = sorted.len().saturating_sub(1);
     sorted
         .get((last as f64 * part).round() as usize)
@@ -132,20 +132,12 @@ struct Supply {
 
 impl Supply {
     fn read(plan: Plan) -> Result<Self, String> {
-        let heads = std::fs::read(&plan.heads).map_err(|e| format!("reading the heads: {e}"))?;
         let body = match &plan.body {
             Some(path) => std::fs::read(path).map_err(|e| format!("reading the body: {e}"))?,
             None => Vec::new(),
         };
-        let mut requests = Vec::new();
-        let mut rest = &heads[..];
-        while let Some(end) = memmem::find(rest, b"\r\n\r\n") {
-            requests.push([&rest[..end + 4], &body].concat());
-            rest = &rest[end + 4..];
-        }
-        if requests.is_empty() {
-            return Err("the file of heads holds none".into());
-        }
+        let requests = heads(&plan.heads)?.into_iter();
+        let requests = requests.map(|head| [head, body.clone()].concat()).collect();
         let left = AtomicU64::new(plan.calls);
         Ok(Self {
             plan,
@@ -166,6 +158,21 @@ impl Supply {
             .ok()?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         Some(&self.requests[turn % self.requests.len()])
+    }
+}
+
+/// The heads in a file, one per user.
+pub fn heads(file: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let bytes = std::fs::read(file).map_err(|e| format!("reading the heads: {e}"))?;
+    let mut heads = Vec::new();
+    let mut rest = &bytes[..];
+    while let Some(end) = memmem::find(rest, b"\r\n\r\n") {
+        heads.push(rest[..end + 4].to_vec());
+        rest = &rest[end + 4..];
+    }
+    match heads.is_empty() {
+        true => Err("the file of heads holds none".into()),
+        false => Ok(heads),
     }
 }
 

@@ -1,5 +1,5 @@
 //! A speech provider of fixed answers: JSON of 1 KiB, audio of 32 KiB, a transcript for an upload and streams of MP3 as
-//! ElevenLabs gives them; streams of samples, in base64 in events, as Gemini does.
+//! ElevenLabs gives them; streams of samples, in base64 in events, as Gemini does; an echo over WebSockets.
 //!
 //! It refuses every call that does not carry a key, or still carries the caller's token, so a proxy
 //! that skips its job fails the run instead of winning it.
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::streams::{Stream, Streams, frames};
 use crate::http::{Body, Head};
+use crate::sockets;
 
 /// Whole answers, head and body, made once; and streams.
 struct Answers {
@@ -23,6 +24,7 @@ struct Answers {
     audio: Vec<u8>,
     transcript: Vec<u8>,
     gemini_models: Vec<u8>,
+    known: Vec<u8>,
     not_found: Vec<u8>,
     unauthorized: Vec<u8>,
     mp3: Streams,
@@ -33,6 +35,7 @@ enum Reply<'a> {
     Whole(&'a [u8]),
     Key(Vec<u8>),
     Stream(&'a Stream),
+    Socket,
 }
 
 impl Answers {
@@ -54,6 +57,7 @@ impl Answers {
                 200,
                 r#"{"models":[{"name":"models/gemini-3.8-flash-tts","displayName":"Flash TTS"}]}"#,
             ),
+            known: json(200, r#"{"api_key_id":"a","scopes":["usage:write"]}"#),
             not_found: json(404, r#"{"detail":"Not Found"}"#),
             unauthorized: json(
                 401,
@@ -65,12 +69,17 @@ impl Answers {
     }
 
     fn reply(&self, head: &Head<'_>) -> Reply<'_> {
-        let key = head.field("xi-api-key").or_else(|| head.field("x-goog-api-key"));
-        let Some(key) = key.filter(|key| key.starts_with(b"key-")) else {
+        let bearer = head.field("authorization");
+        let deepgrams = bearer.and_then(|value| value.strip_prefix(b"Token "));
+        let key = ["xi-api-key", "x-goog-api-key"]
+            .iter()
+            .find_map(|name| head.field(name));
+        let key = key.or(deepgrams).filter(|key| key.starts_with(b"key-"));
+        let Some(key) = key.filter(|_| bearer.is_some() == deepgrams.is_some()) else {
             return Reply::Whole(&self.unauthorized);
         };
-        if head.field("authorization").is_some() {
-            return Reply::Whole(&self.unauthorized);
+        if sockets::is_asked_for(head) {
+            return Reply::Socket;
         }
         let mut words = head.first_line.split(|byte| *byte == b' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -91,6 +100,7 @@ impl Answers {
                     Reply::Whole(&self.audio)
                 }
             }
+            (b"GET", b"/v1/auth/token") => Reply::Whole(&self.known),
             (b"GET", b"/v1beta/models") => Reply::Whole(&self.gemini_models),
             (b"POST", path) if path.ends_with(b":streamGenerateContent") => {
                 Reply::Stream(self.events.asked_by(path))
@@ -158,6 +168,7 @@ async fn converse(mut socket: TcpStream, answers: &Answers) -> io::Result<()> {
         match reply {
             Reply::Whole(bytes) => socket.write_all(bytes).await?,
             Reply::Key(bytes) => socket.write_all(&bytes).await?,
+            Reply::Socket => return sockets::echo(socket).await,
             Reply::Stream(chosen) => stream(&mut socket, chosen).await?,
         }
     }

@@ -158,7 +158,7 @@ fn joined(chunks: &[Bytes]) -> Bytes {
 }
 
 /// Only a key that is wrong becomes invalid; one that lacks something stays valid and says what.
-fn note(vault: &Vault, grant: &Grant, by: Actor, verdict: Verdict, code: Code, detail: String) {
+pub fn note(vault: &Vault, grant: &Grant, by: Actor, verdict: Verdict, code: Code, detail: String) {
     let status = match verdict {
         Verdict::Invalid => CredentialStatus::Invalid,
         Verdict::Restricted | Verdict::Quota | Verdict::Blocked => CredentialStatus::Valid,
@@ -233,7 +233,12 @@ pub fn passed_trailers(trailers: &HeaderMap, grant: &Grant) -> HeaderMap {
 }
 
 fn has_body(status: StatusCode, method: &Method) -> bool {
-    *method != Method::HEAD && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+    let bodiless = [
+        StatusCode::SWITCHING_PROTOCOLS,
+        StatusCode::NO_CONTENT,
+        StatusCode::NOT_MODIFIED,
+    ];
+    *method != Method::HEAD && !bodiless.contains(&status)
 }
 
 /// Headers of one hop, those that are ours to set, and `alt-svc`, which would move a client to another

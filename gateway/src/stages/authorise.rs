@@ -100,7 +100,7 @@ pub async fn choose(
 }
 
 /// From memory; else by a hop to the runtime that owns the database's connections.
-async fn credential(
+pub async fn credential(
     owner: Owner,
     provider: &ProviderId,
     vault: &Vault,

@@ -2,7 +2,7 @@
 //!
 //! It follows from its arguments alone, so that a second attempt sends the same bytes.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use policies::rewrite;
@@ -61,5 +61,19 @@ pub fn prepare(
         Body::None => Ok(()),
     };
     framing.map_err(|error| Fault::Internal(error.to_string()))?;
+    if inbound.websocket {
+        asks_for_socket(&mut upstream, grant)?;
+    }
     Ok(upstream)
+}
+
+/// What one hop says to the next, and the two had taken off. Where messages are read they must not be compressed.
+fn asks_for_socket(upstream: &mut RequestHeader, grant: &Grant) -> Result<(), Fault> {
+    if grant.route().endpoint().socket.forbids_compression() {
+        upstream.remove_header(&SEC_WEBSOCKET_EXTENSIONS);
+    }
+    let named = upstream
+        .insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))
+        .and_then(|()| upstream.insert_header(UPGRADE, HeaderValue::from_static("websocket")));
+    named.map_err(|error| Fault::Internal(error.to_string()))
 }

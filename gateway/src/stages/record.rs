@@ -11,8 +11,10 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, Method};
 use policies::meter::{Meter, Reading, recordable};
 use policies::rules;
+use policies::socket::SocketMeter;
 use policies::vocabulary::{
-    Actor, AuditAction, AuditEvent, AuditOutcome, Code, Outcome, RecordEvent, Refusal, RequestId, UsageEvent,
+    Actor, AuditAction, AuditEvent, AuditOutcome, ClosedBy, Code, Outcome, RecordEvent, Refusal, RequestId,
+    UsageEvent,
 };
 use uuid::Uuid;
 use vault::Vault;
@@ -20,6 +22,7 @@ use vault::Vault;
 use super::authorise::Grant;
 use super::{Fault, Seen, answer};
 use crate::telemetry::{Attempted, Meters, Refused};
+use crate::tunnel::messages::{Messages, SocketEnd};
 
 /// One request, from the end of its head.
 #[derive(Clone, Debug)]
@@ -69,6 +72,8 @@ pub struct Attempt<'c> {
     pub code: Option<Code>,
     cause: Option<String>,
     outcome: Outcome,
+    /// What is heard of a WebSocket's messages, once there are some.
+    messages: Option<Box<Messages>>,
 }
 
 impl<'c> Attempt<'c> {
@@ -102,7 +107,31 @@ impl<'c> Attempt<'c> {
             code: None,
             cause: None,
             outcome: Outcome::Interrupted,
+            messages: None,
         }
+    }
+
+    /// Of a WebSocket that the provider has agreed to: from now on its messages are what the call consists of.
+    pub fn messages(&mut self) -> &mut Messages {
+        self.messages.get_or_insert_with(|| {
+            let (route, query) = (self.grant.route(), self.grant.inbound().query.as_deref());
+            Box::new(Messages::new(SocketMeter::start(route, query)))
+        })
+    }
+
+    /// What a WebSocket has carried so far, frames and all.
+    pub fn carried(&mut self, bytes_in: u64, bytes_out: u64) {
+        (self.bytes_in, self.bytes_out) = (bytes_in, bytes_out);
+    }
+
+    /// Writes down what was used so far. What is written at the end takes its place.
+    pub fn so_far(&self) {
+        let event = self.event(self.began.elapsed());
+        self.vault.record(RecordEvent::Usage(Box::new(event)));
+    }
+
+    pub fn call(&self) -> &'c Call {
+        self.call
     }
 
     /// One call of several that a request may make, for a model that is known. What it takes is counted from now.
@@ -141,6 +170,12 @@ impl<'c> Attempt<'c> {
     /// What was consumed until now.
     pub fn reading(&self) -> Reading {
         let mut reading = self.meter.reading();
+        if let Some(messages) = &self.messages {
+            reading = Reading {
+                provider_request_id: reading.provider_request_id,
+                ..messages.reading().call
+            };
+        }
         let voice_decides = !self.grant.route().endpoint().meter.model_by_voice.is_empty();
         if let Some(model) = self.model
             && !(voice_decides && reading.model.is_some())
@@ -191,6 +226,7 @@ impl<'c> Attempt<'c> {
     /// The exchange is over; dropping the attempt writes it down.
     pub fn end(mut self, result: Result<(), &Fault>) {
         match result {
+            Ok(()) if self.messages.is_some() => self.outcome = self.socket_outcome(),
             Ok(()) if self.status.is_some_and(|status| status < 400) => {
                 self.outcome = Outcome::Ok;
                 answer::note_success(self.vault, self.grant, self.actor());
@@ -203,7 +239,8 @@ impl<'c> Attempt<'c> {
                 } else {
                     Outcome::Error
                 };
-                self.code = fault.refusal(self.grant.provider()).map(|refusal| refusal.code);
+                let code = fault.refusal(self.grant.provider()).map(|refusal| refusal.code);
+                self.code = code.or(self.code);
                 self.cause = Some(fault.cause().to_owned());
                 if let Some(kind) = fault.kind() {
                     self.meters.upstream_error(&self.grant.provider().id, kind);
@@ -212,9 +249,33 @@ impl<'c> Attempt<'c> {
         }
     }
 
+    /// Of a WebSocket, the first of what was asked for counts; that its provider agreed to it tells nothing.
+    fn first_byte(&self) -> Option<Duration> {
+        match &self.messages {
+            Some(messages) => messages.first_answer,
+            None => self.first_byte,
+        }
+    }
+
+    fn socket_outcome(&self) -> Outcome {
+        let messages = self.messages.as_deref();
+        match messages.and_then(|messages| messages.end) {
+            _ if messages.is_some_and(|messages| messages.refuses) => Outcome::Error,
+            Some(end) if end.is_fine() => Outcome::Ok,
+            Some(SocketEnd {
+                by: ClosedBy::Provider,
+                ..
+            }) => Outcome::Error,
+            _ => Outcome::Interrupted,
+        }
+    }
+
     fn event(&self, duration: Duration) -> UsageEvent {
         let (grant, reading) = (self.grant, self.reading());
         let provider = grant.provider();
+        let messages = self.messages.as_deref();
+        let sound = messages.map(Messages::reading);
+        let end = messages.and_then(|messages| messages.end);
         let cost = rules::estimate(provider, grant.operation(), &reading, self.call.at.date_naive());
         UsageEvent {
             id: self.id,
@@ -233,12 +294,18 @@ impl<'c> Attempt<'c> {
             characters: reading.characters,
             audio_seconds: reading.audio_seconds,
             estimated_cost: cost,
-            ttfb_ms: self.first_byte.map(milliseconds),
+            ttfb_ms: self.first_byte().map(milliseconds),
             duration_ms: milliseconds(duration),
             attempt: self.number,
             request_id: self.call.id,
             model: reading.model,
             provider_request_id: reading.provider_request_id,
+            messages_in: messages.map(|messages| messages.from_caller),
+            messages_out: messages.map(|messages| messages.from_provider),
+            audio_seconds_in: sound.as_ref().and_then(|sound| sound.audio_in),
+            audio_seconds_out: sound.as_ref().and_then(|sound| sound.audio_out),
+            close_code: end.and_then(|end| end.code),
+            closed_by: end.map(|end| end.by),
         }
     }
 }
@@ -255,7 +322,7 @@ impl Drop for Attempt<'_> {
             code: self.code,
             cause: self.cause.as_deref(),
             duration,
-            first_byte: self.first_byte,
+            first_byte: self.first_byte(),
             overhead: self.overhead,
         });
         self.vault.record(RecordEvent::Usage(Box::new(event)));
@@ -292,14 +359,19 @@ pub fn refused(
     if user.is_none() && !budget.take(call.began) {
         return;
     }
+    audit_refusal(vault, call, seen, refusal);
+}
+
+/// The same, of a call that goes on record as well.
+pub fn audit_refusal(vault: &Vault, call: &Call, seen: &Seen, refusal: &Refusal) {
     vault.record(RecordEvent::Audit(Box::new(AuditEvent {
         id: call.id,
         at: call.at,
-        user,
+        user: seen.caller.as_ref().map(|caller| caller.user.clone()),
         action: AuditAction::CallRefuse,
         outcome: AuditOutcome::Refused,
         owner: None,
-        provider,
+        provider: seen.provider.as_ref().map(|provider| provider.id.clone()),
         ip: call.ip,
         request_id: call.id,
         detail: Some(detail(refusal)),

@@ -28,10 +28,14 @@ use super::prepare::{Body, prepare};
 use super::record::Attempt;
 use super::upstream::{Event, Upstream, fault_of, kind_of};
 use crate::proxy::Gateway;
+use crate::resolve::Purpose;
 use crate::respond::Marks;
 
 /// A provider that stops taking the body may have answered before it did; its answer is waited for this long.
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long a provider may take to agree to a WebSocket, or to refuse it.
+pub const HANDSHAKE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Upload {
@@ -112,6 +116,20 @@ impl<'a, 'c> Exchange<'a, 'c> {
         }
     }
 
+    /// For a WebSocket: the provider's side of it once it has agreed, its answer not yet passed on. `None`: its
+    /// answer was another, which has been.
+    pub async fn switch(&mut self) -> Result<Option<Upstream>, Fault> {
+        let mut upstream = self.open().await?;
+        match self.attend(&mut upstream).await {
+            Ok(()) if upstream.has_switched() => Ok(Some(upstream)),
+            Ok(()) => Ok(None),
+            Err(fault) => {
+                upstream.abort().await;
+                Err(fault)
+            }
+        }
+    }
+
     fn may_begin_again(&self) -> bool {
         let untouched = self.attempt.bytes_in == 0 && matches!(self.answer, Answer::Awaited);
         untouched
@@ -131,6 +149,11 @@ impl<'a, 'c> Exchange<'a, 'c> {
             &self.gateway.addresses,
             grant.origin(),
             grant.provider().timeouts,
+            if grant.inbound().websocket {
+                Purpose::Socket
+            } else {
+                Purpose::Calls
+            },
         );
         let upstream = if self.upload == Upload::Done {
             tokio::select! {
@@ -199,10 +222,10 @@ impl<'a, 'c> Exchange<'a, 'c> {
                 .map_err(|error| left(Some(error)))?;
         }
         let limits = self.timeouts();
-        self.wait(if body == Body::None {
-            limits.first_byte
-        } else {
-            limits.idle
+        self.wait(match body {
+            Body::None if self.permit.grant.inbound().websocket => limits.first_byte.min(HANDSHAKE),
+            Body::None => limits.first_byte,
+            Body::Known | Body::Open => limits.idle,
         });
         Ok(())
     }
@@ -258,6 +281,12 @@ impl<'a, 'c> Exchange<'a, 'c> {
     /// True when the answer has been passed on to its end.
     async fn hear_provider(&mut self, event: Event, upstream: &mut Upstream) -> Result<bool, Fault> {
         let ended = match event {
+            Event::Head if upstream.has_switched() => {
+                if let Some(head) = upstream.head() {
+                    self.attempt.answered(head.status.as_u16(), &head.headers);
+                }
+                return Ok(true);
+            }
             Event::Head => {
                 self.begin_answer(upstream).await?;
                 upstream.is_complete()

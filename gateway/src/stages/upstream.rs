@@ -1,5 +1,6 @@
 //! One connection to a provider, or one stream of it, for one exchange.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use http::header::{HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Uri};
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Stream;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1Session;
 use pingora::upstreams::peer::HttpPeer;
@@ -16,7 +18,7 @@ use policies::descriptor::{Origin, Timeouts};
 
 use super::Fault;
 use crate::gathered::Gathered;
-use crate::resolve::Addresses;
+use crate::resolve::{Addresses, Destination, Purpose};
 
 /// Addresses of one name that are tried before it counts as unreachable.
 const MAX_ADDRESSES: usize = 3;
@@ -32,6 +34,7 @@ pub struct Upstream {
     /// Large, and handed from stage to stage.
     session: Box<HttpSession>,
     peer: Arc<HttpPeer>,
+    purpose: Purpose,
     /// Taken from the pool, so the provider may have closed it meanwhile.
     pub reused: bool,
     answered: bool,
@@ -56,22 +59,31 @@ impl Upstream {
         addresses: &Addresses,
         origin: &Arc<Origin>,
         timeouts: Timeouts,
+        purpose: Purpose,
     ) -> Result<Self, Fault> {
-        let mut peer = addresses
-            .peer(origin, timeouts.connect)
-            .await
-            .map_err(Fault::Unreachable)?;
+        let to = Destination {
+            origin: origin.clone(),
+            connect: timeouts.connect,
+            purpose,
+        };
+        let mut peer = addresses.peer(&to).await.map_err(Fault::Unreachable)?;
         let mut tried = 1;
         loop {
             // Boxed: all that connecting may take needs more room than the rest of a call together, and would be
             // copied and kept with it.
             let error = match Box::pin(connector.get_http_session(&*peer)).await {
                 Ok((session, reused)) => {
-                    let mut session = Box::new(if reused { session } else { gathered(session, &peer) });
+                    let as_it_is = reused || purpose == Purpose::Socket;
+                    let mut session = Box::new(if as_it_is {
+                        session
+                    } else {
+                        gathered(session, &peer)
+                    });
                     session.set_write_timeout(Some(timeouts.idle.min(STUCK)));
                     return Ok(Self {
                         session,
                         peer,
+                        purpose,
                         reused,
                         answered: false,
                         finished: false,
@@ -82,7 +94,7 @@ impl Upstream {
                 }
                 Err(error) => error,
             };
-            match addresses.next(origin, timeouts.connect, &peer) {
+            match addresses.next(&to, &peer) {
                 Some(other) if tried < MAX_ADDRESSES => peer = other,
                 _ => return Err(not_connected(&error)),
             }
@@ -142,6 +154,9 @@ impl Upstream {
             }
             self.heard = true;
             match self.head().map(|head| head.status) {
+                Some(StatusCode::SWITCHING_PROTOCOLS) if self.purpose == Purpose::Socket => {
+                    self.answered = true;
+                }
                 Some(StatusCode::SWITCHING_PROTOCOLS) | None => {
                     return Error::e_explain(ErrorType::InvalidHTTPHeader, "a switch of protocols, unasked");
                 }
@@ -175,6 +190,29 @@ impl Upstream {
 
     pub fn head(&self) -> Option<&ResponseHeader> {
         self.session.response_header()
+    }
+
+    /// Whether the provider has agreed to a WebSocket.
+    pub fn has_switched(&self) -> bool {
+        self.answered
+            && self
+                .head()
+                .is_some_and(|head| head.status == StatusCode::SWITCHING_PROTOCOLS)
+    }
+
+    /// The bare connection once the provider has agreed, and what came of it together with the answer.
+    pub async fn switch(self) -> Result<(Stream, Bytes), Fault> {
+        let HttpSession::H1(mut session) = *self.session else {
+            return Err(Fault::Internal(
+                "a WebSocket over something else than HTTP/1.1".into(),
+            ));
+        };
+        let early = tokio::select! {
+            biased;
+            early = session.read_body_bytes() => early.map_err(|error| fault_of(&error, true))?,
+            () = ready(()) => None,
+        };
+        Ok((session.into_inner(), early.unwrap_or_default()))
     }
 
     /// Whether the answer is known to be complete without waiting. HTTP/2 streams that were reset look

@@ -18,6 +18,7 @@ use super::Unified;
 use super::attempts::Patience;
 use super::judging::Trouble;
 use super::spool::Spooled;
+use crate::resolve::Purpose;
 use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::prepare::{Body, prepare};
@@ -137,6 +138,7 @@ impl Unified<'_> {
             &self.request.gateway.addresses,
             grant.origin(),
             grant.provider().timeouts,
+            Purpose::Calls,
         );
         let upstream = tokio::select! {
             biased;

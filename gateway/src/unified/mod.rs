@@ -14,7 +14,7 @@ mod form;
 mod judging;
 mod keeping;
 mod models;
-mod selection;
+pub mod selection;
 mod sound;
 mod speaking;
 mod speech;

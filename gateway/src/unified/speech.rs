@@ -22,6 +22,7 @@ use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::record::Attempt;
 use crate::stages::upstream::{Event, Upstream};
+use crate::telemetry::Kind;
 
 const MOST_BODY: u64 = 8 * 1024 * 1024;
 /// What every provider's audio is asked for at, where its length is to be known beforehand.
@@ -123,7 +124,11 @@ impl Unified<'_> {
         let mut attempt = self
             .request
             .record(&permit, plan.candidate(), &call.head.headers, first);
-        let _active = self.request.gateway.meters.active(&plan.candidate().provider.id);
+        let _active = self
+            .request
+            .gateway
+            .meters
+            .active(&plan.candidate().provider.id, Kind::Http);
         let body = Outgoing::Whole(call.body);
         let asked = self
             .ask(&permit, &mut attempt, &call.head, &body, &mut speech.patience)

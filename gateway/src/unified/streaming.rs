@@ -20,6 +20,7 @@ use super::speech::untranslated;
 use super::spool::Encode;
 use super::transcription::{file_too_large, new_boundary};
 use super::upload::Incoming;
+use crate::resolve::Purpose;
 use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::prepare::Body;
@@ -162,6 +163,7 @@ impl Sending<'_, '_, '_> {
             &gateway.addresses,
             grant.origin(),
             grant.provider().timeouts,
+            Purpose::Calls,
         );
         let opened = tokio::select! {
             biased;

@@ -26,6 +26,7 @@ use crate::stages::Fault;
 use crate::stages::admit::Permit;
 use crate::stages::record::Attempt;
 use crate::stages::upstream::{Event, Upstream};
+use crate::telemetry::Kind;
 
 const MOST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -78,7 +79,11 @@ impl Unified<'_> {
         let mut attempt = self
             .request
             .record(&permit, plan.candidate(), &head.headers, true);
-        let _active = self.request.gateway.meters.active(&plan.candidate().provider.id);
+        let _active = self
+            .request
+            .gateway
+            .meters
+            .active(&plan.candidate().provider.id, Kind::Http);
         let told = match self.ask(&permit, &mut attempt, &head, &body, patience).await {
             Ok(upstream) => {
                 let heard = (&upload.request, &upload.excerpt);
@@ -99,7 +104,11 @@ impl Unified<'_> {
             excerpt,
         } = uploaded;
         let (plan, permit) = (&streaming.plan, &streaming.permit);
-        let _active = self.request.gateway.meters.active(&plan.candidate().provider.id);
+        let _active = self
+            .request
+            .gateway
+            .meters
+            .active(&plan.candidate().provider.id, Kind::Http);
         let mut patience = self.request.patience(self.request.attempts_end(1), &[]);
         let told = match sent {
             Err(trouble) => Err(trouble),

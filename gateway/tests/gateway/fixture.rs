@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Fixture {
     pub vault: Vault,
+    providers: Arc<Providers>,
     pub token: String,
     _folder: TempDir,
     pub registry: prometheus::Registry,
@@ -53,9 +54,15 @@ pub struct Options {
     pub with_key: bool,
     /// Where OpenAI answers, with a key of its own for it; `/v1` tests call it first.
     pub openai: Option<SocketAddr>,
+    /// Where Azure's recognition answers, with a key of its own for it.
+    pub azure: Option<SocketAddr>,
     pub fallback_after: Duration,
     pub attempts_time: Duration,
     pub spool_max_bytes: u64,
+    pub socket_idle: Duration,
+    pub socket_token_time: Duration,
+    pub socket_record_every: Duration,
+    pub close_on_revoke: Option<bool>,
 }
 
 impl Options {
@@ -76,9 +83,14 @@ impl Options {
             ca_file: None,
             with_key: true,
             openai: None,
+            azure: None,
             fallback_after: Duration::from_secs(10),
             attempts_time: Duration::from_secs(60),
             spool_max_bytes: 1 << 30,
+            socket_idle: Duration::from_secs(3_600),
+            socket_token_time: Duration::from_secs(10),
+            socket_record_every: Duration::from_secs(60),
+            close_on_revoke: None,
         }
     }
 
@@ -98,6 +110,10 @@ impl Options {
             let hosts = BTreeMap::from([("api".to_owned(), format!("http://{openai}"))]);
             providers = providers.with_hosts("openai", &hosts).unwrap();
         }
+        if let Some(azure) = self.azure {
+            let hosts = BTreeMap::from([("stt".to_owned(), format!("http://{azure}"))]);
+            providers = providers.with_hosts("azure", &hosts).unwrap();
+        }
         let providers = Arc::new(providers);
         let vault = open_vault(&folder, providers.clone()).await;
         let token = new_token(&vault).await;
@@ -106,6 +122,9 @@ impl Options {
         }
         if self.openai.is_some() {
             store_key(&vault, &providers, "openai").await;
+        }
+        if self.azure.is_some() {
+            store_key(&vault, &providers, "azure").await;
         }
         let app = tokio::runtime::Handle::current();
         let callers = Callers::new(Vec::new(), vault.clone(), app.clone(), Arc::new(SystemClock)).unwrap();
@@ -127,10 +146,14 @@ impl Options {
             attempts_time: self.attempts_time,
             spool_folder: None,
             spool_max_bytes: self.spool_max_bytes,
+            socket_idle: self.socket_idle,
+            socket_token_time: self.socket_token_time,
+            socket_record_every: self.socket_record_every,
+            close_on_revoke: self.close_on_revoke,
         };
         let running = gateway::start(
             settings,
-            providers,
+            providers.clone(),
             vault.clone(),
             callers,
             app,
@@ -141,6 +164,7 @@ impl Options {
         let address = running.address();
         Fixture {
             vault,
+            providers,
             token,
             _folder: folder,
             registry,
@@ -197,14 +221,16 @@ async fn new_token(vault: &Vault) -> String {
 
 async fn store_key(vault: &Vault, providers: &Providers, id: &str) {
     let provider = providers.get(id).unwrap();
+    let settings = match id {
+        "azure" => Settings::from([("region".to_owned(), "westeurope".to_owned())]),
+        _ => Settings::new(),
+    };
     let new = NewCredential {
         owner: Owner::User(ada()),
         provider: provider.id.clone(),
         secret: Secret::new(KEY),
-        settings: Settings::new(),
-        hosts: provider
-            .hosts(&provider.settings(&Settings::new()).unwrap())
-            .unwrap(),
+        hosts: provider.hosts(&provider.settings(&settings).unwrap()).unwrap(),
+        settings,
         status_reason: None,
         status_detail: None,
     };
@@ -283,6 +309,49 @@ impl Fixture {
         let found = settled(read, |items| items.len() >= count).await;
         assert_eq!(found.len(), count, "{found:#?}");
         found
+    }
+
+    /// How many usage events there are, once there are this many.
+    pub async fn usage_count(&self, count: usize) -> usize {
+        let read = || async {
+            let sums = self
+                .vault
+                .summarise_usage(UsageFilter::default(), &[])
+                .await
+                .unwrap();
+            let calls = sums.first().map_or(0, |sum| sum.calls);
+            vec![(); calls as usize]
+        };
+        settled(read, |calls| calls.len() >= count).await.len()
+    }
+
+    /// The only usage event, once it looks as expected.
+    pub async fn usage_once(&self, expected: impl Fn(&UsageEvent) -> bool) -> UsageEvent {
+        let read = || async { self.vault.read_usage(UsageFilter::default()).await.unwrap().items };
+        let mut found = settled(read, |items| items.iter().all(&expected)).await;
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found.remove(0)
+    }
+
+    pub async fn revoke_token(&self) {
+        let hash = vault::token::parse(&self.token).unwrap();
+        let caller = self.vault.token(&hash).await.unwrap().unwrap();
+        let id = caller.token_id.unwrap();
+        assert!(self.vault.revoke_token(&actor(), id, None).await.unwrap());
+    }
+
+    pub async fn delete_key(&self) {
+        let (owner, provider) = (Owner::User(ada()), ProviderId::new(PROVIDER));
+        assert!(
+            self.vault
+                .delete_credential(&actor(), &owner, &provider)
+                .await
+                .unwrap()
+        );
+    }
+
+    pub async fn replace_key(&self) {
+        store_key(&self.vault, &self.providers, PROVIDER).await;
     }
 
     pub async fn refusals(&self, count: usize) -> Vec<AuditEvent> {

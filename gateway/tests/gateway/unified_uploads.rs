@@ -232,9 +232,18 @@ async fn a_list_of_models_is_counted() {
     let fixture = openai(&provider).await;
     let listed = fixture.request("GET", "/v1/models").send().await.unwrap();
     assert_eq!(listed.status(), StatusCode::OK);
-    let metrics = TextEncoder::new()
-        .encode_to_string(&fixture.registry.gather())
-        .unwrap();
     let counted = "voxgate_requests_total{credential=\"none\",mode=\"unified\",operation=\"lookup\",outcome=\"ok\",provider=\"none\"} 1";
-    assert!(metrics.contains(counted), "{metrics}");
+    let metrics = || {
+        TextEncoder::new()
+            .encode_to_string(&fixture.registry.gather())
+            .unwrap()
+    };
+    // It is counted once it has been sent, which may be after it has arrived.
+    for _ in 0..100 {
+        if metrics().contains(counted) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{}", metrics());
 }

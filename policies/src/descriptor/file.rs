@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::errors::{DescriptorErrors, Findings};
 use super::provider::{Model, Provider, RequestShape, Voice};
+use super::socket::file::FileSocket;
 use super::unified::file::{FileSpeech, FileTranscription};
 use super::{lint, parse};
 use crate::vocabulary::{Dialect, Operation, Verdict};
@@ -34,6 +35,8 @@ pub(super) struct File {
     pub endpoints: Vec<FileEndpoint>,
     #[serde(default)]
     pub meters: BTreeMap<String, FileMeter>,
+    #[serde(default)]
+    pub sockets: BTreeMap<String, FileSocket>,
     pub verdicts: Vec<FileVerdict>,
     #[serde(default)]
     pub retry: FileRetry,
@@ -122,6 +125,8 @@ pub(super) struct FileEndpoint {
     pub operation: Operation,
     /// A key of `meters`.
     pub meter: Option<String>,
+    /// A key of `sockets`, where the method is `WS`.
+    pub socket: Option<String>,
     #[serde(default)]
     pub inbound_prefixes: Vec<String>,
     #[serde(default)]
@@ -181,8 +186,14 @@ pub(super) struct FileAudioBytes {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileVerdict {
-    /// `401`, `4xx` or `500-599`; one or several.
+    /// `401`, `4xx` or `500-599`; one or several. This, `close` or `message`.
+    #[serde(default)]
     pub status: Vec<String>,
+    /// Codes that close a WebSocket: `1008` or `4000-4999`.
+    #[serde(default)]
+    pub close: Vec<String>,
+    #[serde(default)]
+    pub message: bool,
     #[serde(default)]
     pub at: Vec<String>,
     #[serde(default)]
@@ -191,6 +202,8 @@ pub(super) struct FileVerdict {
     pub contains: Vec<String>,
     #[serde(default)]
     pub text_contains: Vec<String>,
+    #[serde(default)]
+    pub text_begins: Vec<String>,
     pub verdict: Verdict,
     #[serde(default)]
     pub stops_everything: bool,

@@ -2,6 +2,7 @@
 //! goes to its provider and to listed calls only, and that the data says something at all.
 
 mod answers;
+mod sockets;
 mod unified;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ pub(super) fn lint(provider: &Provider, findings: &mut Findings<'_>) {
     key(provider, findings);
     endpoints(provider, findings);
     answers::lint(provider, findings);
+    sockets::lint(provider, findings);
     unified::lint(provider, findings);
 }
 

@@ -15,6 +15,7 @@ mod pointer;
 mod provider;
 mod registry;
 mod settings;
+mod socket;
 mod text;
 mod unified;
 
@@ -25,6 +26,7 @@ pub use pointer::{Glob, Pointer, Step, is_one_of};
 pub use provider::*;
 pub use registry::{Providers, check_file};
 pub use settings::{Setting, Settings, SettingsError, Shape, Template};
+pub use socket::*;
 pub use text::{AUDIO, FillError, Text, Texts, audio_hole};
 pub use unified::*;
 

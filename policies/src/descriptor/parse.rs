@@ -14,12 +14,16 @@ use super::pattern::PathPattern;
 use super::pointer::{Glob, Pointer};
 use super::provider::*;
 use super::settings::{LONGEST_LABEL, Setting, Shape, Template};
+use super::socket::{self, SocketPlan};
 use super::unified::TranscriptionSource;
 use super::unified::parse::{Reader, head_comes_first};
 use crate::vocabulary::ProviderId;
 
+mod verdict;
+
 pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provider> {
     let meters = meters(file.meters, findings);
+    let sockets = socket::parse::sockets(file.sockets, findings);
     let mut unified = Reader::new(findings);
     let speech = file.speech.and_then(|file| unified.speech(file));
     let transcription = file.transcription.and_then(|file| unified.transcription(file));
@@ -45,9 +49,9 @@ pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provid
             .collect(),
         key: key(file.key, findings)?,
         endpoints: nth(file.endpoints, "endpoints", findings, |e, key, f| {
-            endpoint(e, &meters, key, f)
+            endpoint(e, &meters, &sockets, key, f)
         }),
-        verdicts: nth(file.verdicts, "verdicts", findings, verdict),
+        verdicts: nth(file.verdicts, "verdicts", findings, verdict::parse),
         retry: RetryHints {
             at: pointers(&file.retry.at, "retry.at", findings),
             sentences: pointers(&file.retry.sentences, "retry.sentences", findings),
@@ -79,7 +83,7 @@ pub(super) fn provider(file: File, findings: &mut Findings<'_>) -> Option<Provid
 }
 
 /// Parses each item with its own key, `list.3`, and keeps those that could be.
-fn nth<T, U>(
+pub(super) fn nth<T, U>(
     items: Vec<T>,
     list: &str,
     findings: &mut Findings<'_>,
@@ -190,6 +194,7 @@ pub(super) fn optional(text: &Option<String>, key: &str, findings: &mut Findings
 fn endpoint(
     file: FileEndpoint,
     meters: &BTreeMap<String, Arc<MeterPlan>>,
+    sockets: &BTreeMap<String, Arc<SocketPlan>>,
     key: &str,
     findings: &mut Findings<'_>,
 ) -> Option<Endpoint> {
@@ -197,17 +202,20 @@ fn endpoint(
         "WS" => EndpointMethod::WebSocket,
         other => EndpointMethod::Http(method(other, &format!("{key}.method"), findings)?),
     };
-    let meter = match &file.meter {
-        None => Arc::default(),
-        Some(name) => meters.get(name).cloned().or_else(|| {
-            let near = nearest(name, meters.keys().map(String::as_str));
-            let hint = near
-                .map(|near| format!("; did you mean {near}?"))
-                .unwrap_or_default();
-            findings.add(format!("{key}.meter"), format!("unknown meter {name}{hint}"));
-            None
-        })?,
-    };
+    let is_socket = method == EndpointMethod::WebSocket;
+    for (word, given, fits) in [
+        ("meter", &file.meter, !is_socket),
+        ("socket", &file.socket, is_socket),
+    ] {
+        if given.is_some() && !fits {
+            findings.add(
+                format!("{key}.{word}"),
+                "a WebSocket (`method = \"WS\"`) has a `socket`, any other call a `meter`",
+            );
+        }
+    }
+    let meter = named("meter", file.meter.as_deref(), meters, key, findings)?;
+    let socket = named("socket", file.socket.as_deref(), sockets, key, findings)?;
     Some(Endpoint {
         method,
         path: findings.take(format!("{key}.path"), PathPattern::parse(&file.path))?,
@@ -216,7 +224,30 @@ fn endpoint(
         upstream_prefix: file.upstream_prefix,
         operation: file.operation,
         meter,
+        socket,
     })
+}
+
+/// What an endpoint names of the file's tables; the default where it names nothing.
+fn named<T: Default>(
+    word: &str,
+    name: Option<&str>,
+    tables: &BTreeMap<String, Arc<T>>,
+    key: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Arc<T>> {
+    let Some(name) = name else {
+        return Some(Arc::default());
+    };
+    let found = tables.get(name).cloned();
+    if found.is_none() {
+        let near = nearest(name, tables.keys().map(String::as_str));
+        let hint = near
+            .map(|near| format!("; did you mean {near}?"))
+            .unwrap_or_default();
+        findings.add(format!("{key}.{word}"), format!("unknown {word} {name}{hint}"));
+    }
+    found
 }
 
 /// The methods that speech providers use; anything else is most likely a slip.
@@ -320,66 +351,6 @@ fn audio_bytes(file: FileAudioBytes, key: &str, findings: &mut Findings<'_>) -> 
         default_format: file.default,
         formats: formats.collect(),
     })
-}
-
-fn verdict(file: FileVerdict, key: &str, findings: &mut Findings<'_>) -> Option<VerdictRule> {
-    let statuses = file.status.iter().filter_map(|text| {
-        let range = status_range(text);
-        if range.is_none() {
-            findings.add(
-                format!("{key}.status"),
-                format!("{text} is no status; write 401, 4xx or 500-599"),
-            );
-        }
-        range
-    });
-    let statuses = statuses.collect();
-    let lower = |words: Vec<String>| {
-        words
-            .into_iter()
-            .map(|word| word.to_lowercase())
-            .collect::<Vec<_>>()
-    };
-    let body = match (file.at.is_empty(), file.text_contains.is_empty()) {
-        (true, true) if file.equals.is_empty() && file.contains.is_empty() => BodyMatch::Anything,
-        (true, false) => BodyMatch::Text(lower(file.text_contains)),
-        (false, true) => BodyMatch::Json {
-            at: pointers(&file.at, &format!("{key}.at"), findings),
-            equals: file.equals,
-            contains: lower(file.contains),
-        },
-        _ => {
-            findings.add(
-                key,
-                "give `at` with `equals` or `contains`, or `text_contains`, or none of them",
-            );
-            return None;
-        }
-    };
-    Some(VerdictRule {
-        statuses,
-        body,
-        verdict: file.verdict,
-        stops_everything: file.stops_everything,
-        says: file.says,
-        names: file.names,
-    })
-}
-
-fn status_range(text: &str) -> Option<(u16, u16)> {
-    let status = |text: &str| {
-        text.parse::<u16>()
-            .ok()
-            .filter(|status| (100..600).contains(status))
-    };
-    if let Some(class) = text.strip_suffix("xx") {
-        let class = class.parse::<u16>().ok().filter(|class| (1..6).contains(class))?;
-        return Some((class * 100, class * 100 + 99));
-    }
-    match text.split_once('-') {
-        Some((from, to)) => Some((status(from)?, status(to)?)).filter(|(from, to)| from <= to),
-        None => status(text).map(|status| (status, status)),
-    }
 }
 
 fn call(file: FileCall, key: &str, findings: &mut Findings<'_>) -> Option<Call> {

@@ -12,6 +12,7 @@ use super::origin::Origin;
 use super::pattern::PathPattern;
 use super::pointer::{Glob, Pointer};
 use super::settings::{Setting, Template};
+use super::socket::SocketPlan;
 use super::text::Texts;
 use super::unified::{SpeechSource, TranscriptionSource};
 use crate::vocabulary::{Dialect, Operation, ProviderId, Verdict};
@@ -101,6 +102,8 @@ pub struct Endpoint {
     pub upstream_prefix: String,
     pub operation: Operation,
     pub meter: Arc<MeterPlan>,
+    /// How its messages are read, where it is a WebSocket.
+    pub socket: Arc<SocketPlan>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,11 +172,10 @@ pub struct ByteRate {
     pub head: u64,
 }
 
-/// What an answer says about the key: status and body → verdict.
+/// What an answer says about the key: status and body → verdict, and the like for WebSockets.
 #[derive(Clone, Debug)]
 pub struct VerdictRule {
-    /// Inclusive ranges.
-    pub statuses: Vec<(u16, u16)>,
+    pub on: Occasion,
     pub body: BodyMatch,
     pub verdict: Verdict,
     /// Nothing that this gateway offers works with such a key.
@@ -181,6 +183,31 @@ pub struct VerdictRule {
     /// A sentence for people. `{named}` is replaced by those of `names` that the answer mentions.
     pub says: Option<String>,
     pub names: Vec<String>,
+}
+
+/// What a rule is about. Ranges are inclusive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// An answer's status, and its body.
+    Status(Vec<(u16, u16)>),
+    /// The code that closes a WebSocket, and its reason.
+    Close(Vec<(u16, u16)>),
+    /// A WebSocket's message.
+    Message,
+}
+
+impl Occasion {
+    pub fn has_status(&self, status: u16) -> bool {
+        matches!(self, Self::Status(ranges) if within(ranges, status))
+    }
+
+    pub fn has_close(&self, code: u16) -> bool {
+        matches!(self, Self::Close(ranges) if within(ranges, code))
+    }
+}
+
+fn within(ranges: &[(u16, u16)], number: u16) -> bool {
+    ranges.iter().any(|(from, to)| (*from..=*to).contains(&number))
 }
 
 #[derive(Clone, Debug)]
@@ -195,6 +222,8 @@ pub enum BodyMatch {
     },
     /// Text that is not HTML and contains one of these, in lower case.
     Text(Vec<String>),
+    /// Text that begins with one of these, in lower case.
+    Begins(Vec<String>),
 }
 
 /// Where a refusal says how long to wait, besides the `retry-after` header.

@@ -4,7 +4,9 @@
 //! no pointer leads to is skipped at the speed of a byte search, and so is what is nested too deeply. A
 //! document that is not JSON ends the reading; what was read until then stands.
 
+use super::json_sound::{Base64, Sound};
 use super::json_string::{Piece, StringReader};
+use super::sound::Mime;
 use crate::descriptor::{Pointer, Step};
 
 /// Deeper nesting than any provider sends.
@@ -14,34 +16,44 @@ const LONGEST: usize = 128;
 
 /// A pointer and what to do with the values it reaches.
 #[derive(Clone, Debug)]
-pub(super) struct Want {
+pub(crate) struct Want {
     pub at: Pointer,
     pub take: Take,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Take {
+pub(crate) enum Take {
     /// Add up the characters of strings.
     Length,
+    /// The same, but for strings that are white space only.
+    Spoken,
     /// The last text.
     Text,
     /// The last number.
     Number,
+    /// Add up the sound in strings of base64.
+    Sound,
+    /// The MIME type of the sound in the same object, whichever of the two comes first.
+    Mime,
 }
 
 /// What one [`Want`] has found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub length: Option<u64>,
     pub text: Option<String>,
     pub number: Option<f64>,
+    pub sound: Sound,
 }
 
 /// A set of wants, one bit each.
-type Wanted = u32;
+type Wanted = u64;
+
+/// How many values one scanner can look for.
+pub(crate) const MOST_WANTS: usize = Wanted::BITS as usize;
 
 #[derive(Debug)]
-pub(super) struct JsonScanner {
+pub(crate) struct JsonScanner {
     wants: Vec<Want>,
     found: Vec<Found>,
     frames: Vec<Frame>,
@@ -54,7 +66,15 @@ pub(super) struct JsonScanner {
     too_long: bool,
     /// Brackets open below the deepest frame.
     too_deep: u64,
+    base64: Base64,
+    /// The MIME type of the innermost object so far.
+    mime: Option<Mime>,
+    /// Bytes of sound per want, in an object that is still open.
+    pending: Vec<u64>,
 }
+
+/// What is read off the text of a string.
+const TEXTS: [Take; 4] = [Take::Length, Take::Spoken, Take::Text, Take::Mime];
 
 #[derive(Debug)]
 struct Frame {
@@ -71,6 +91,7 @@ enum State {
     InKey,
     Colon,
     InText,
+    InSound,
     /// A string that nobody wants.
     Skipping,
     /// A number or a literal.
@@ -84,9 +105,10 @@ enum State {
 
 impl JsonScanner {
     pub fn new(wants: Vec<Want>) -> Self {
-        let wants: Vec<_> = wants.into_iter().take(Wanted::BITS as usize).collect();
+        let wants: Vec<_> = wants.into_iter().take(MOST_WANTS).collect();
         let mut scanner = Self {
             found: vec![Found::default(); wants.len()],
+            pending: vec![0; wants.len()],
             wants,
             frames: Vec::with_capacity(8),
             state: State::Value,
@@ -95,6 +117,8 @@ impl JsonScanner {
             short: Vec::with_capacity(LONGEST),
             too_long: false,
             too_deep: 0,
+            base64: Base64::default(),
+            mime: None,
         };
         scanner.restart();
         scanner
@@ -104,12 +128,22 @@ impl JsonScanner {
         &self.found
     }
 
+    /// Forgets what was found.
+    pub fn clear(&mut self) {
+        self.found.fill_with(Found::default);
+    }
+
     /// Begins another document; later values replace earlier ones.
     pub fn restart(&mut self) {
         self.frames.clear();
+        self.mime = None;
+        self.pending.fill(0);
         self.too_deep = 0;
         self.state = State::Value;
-        self.wanted = Wanted::MAX >> (Wanted::BITS as usize - self.wants.len().max(1));
+        self.wanted = match self.wants.len() {
+            0 => 0,
+            wants => Wanted::MAX >> (MOST_WANTS - wants),
+        };
     }
 
     pub fn feed(&mut self, mut bytes: &[u8]) {
@@ -119,6 +153,7 @@ impl JsonScanner {
                 State::Skipping => self.skip(bytes),
                 State::Deep => self.pass_deep(byte),
                 State::InKey | State::InText => self.read_string(bytes),
+                State::InSound => self.read_sound(bytes),
                 State::InWord => self.read_word(bytes),
                 _ if byte.is_ascii_whitespace() => 1,
                 State::Value => self.begin_value(byte),
@@ -134,10 +169,15 @@ impl JsonScanner {
         match byte {
             b'{' => self.open(false),
             b'[' => self.open(true),
-            b'"' if self.takes(Take::Length) || self.takes(Take::Text) => self.begin_string(State::InText),
+            b'"' if self.takes(Take::Sound) => {
+                self.base64 = Base64::default();
+                self.begin_string(State::InSound);
+            }
+            b'"' if TEXTS.iter().any(|take| self.takes(*take)) => self.begin_string(State::InText),
             b'"' => self.begin_string(State::Skipping),
             b']' => return self.close(byte),
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+            // What is no JSON by the letter, and taken by some who read it.
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'N' | b'I' => {
                 self.short.clear();
                 self.too_long = false;
                 self.state = State::InWord;
@@ -180,11 +220,37 @@ impl JsonScanner {
     }
 
     fn close(&mut self, byte: u8) -> usize {
+        let depth = self.frames.len();
         match self.frames.pop() {
-            Some(frame) if frame.is_list == (byte == b']') => self.state = State::After,
+            Some(frame) if frame.is_list == (byte == b']') => {
+                if frame.wanted != 0 && !frame.is_list {
+                    self.settle(frame.wanted, depth);
+                }
+                self.state = State::After;
+            }
             _ => self.state = State::Broken,
         }
         1
+    }
+
+    /// An object ends: the sound in it lasts as long as its MIME type says.
+    fn settle(&mut self, wanted: Wanted, depth: usize) {
+        let is_member = |nth: &usize| self.wants[*nth].at.steps().len() == depth;
+        let members: Wanted = self
+            .bits(wanted)
+            .filter(is_member)
+            .fold(0, |set, nth| set | 1 << nth);
+        if !self
+            .bits(members)
+            .any(|nth| matches!(self.wants[nth].take, Take::Sound | Take::Mime))
+        {
+            return;
+        }
+        let mime = self.mime.take();
+        for nth in self.bits(members) {
+            let bytes = std::mem::take(&mut self.pending[nth]);
+            self.found[nth].sound.add(bytes, mime);
+        }
     }
 
     fn begin_string(&mut self, state: State) {
@@ -237,8 +303,12 @@ impl JsonScanner {
             .fold(0, |set, nth| set | 1 << nth)
     }
 
-    fn bits(&self, set: Wanted) -> impl Iterator<Item = usize> + use<> {
-        (0..self.wants.len()).filter(move |nth| set & (1 << nth) != 0)
+    fn bits(&self, mut set: Wanted) -> impl Iterator<Item = usize> + use<> {
+        std::iter::from_fn(move || {
+            let nth = (set != 0).then(|| set.trailing_zeros() as usize)?;
+            set &= set - 1;
+            Some(nth)
+        })
     }
 
     /// The wants that end at this very value and take this of it.
@@ -278,7 +348,7 @@ impl JsonScanner {
     }
 
     fn read_string(&mut self, bytes: &[u8]) -> usize {
-        let keep = self.state == State::InKey || self.takes(Take::Text);
+        let keep = self.state == State::InKey || self.takes(Take::Text) || self.takes(Take::Mime);
         let mut taken = 0;
         while taken < bytes.len() {
             if !keep {
@@ -296,6 +366,42 @@ impl JsonScanner {
             }
         }
         taken
+    }
+
+    /// Live audio is mostly this: one search and one addition for a run without escapes.
+    fn read_sound(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let run = self.string.plain(&bytes[taken..]);
+            self.base64.pass(&bytes[taken..taken + run]);
+            taken += run;
+            let Some(&byte) = bytes.get(taken) else { break };
+            taken += 1;
+            if byte == b'"' && !self.string.escaped {
+                self.end_sound();
+                break;
+            }
+            match self.string.push(byte) {
+                Some(Piece::Byte(byte)) if !byte.is_ascii_whitespace() => self.base64.pass(&[byte]),
+                Some(Piece::Char('=')) => self.base64.pass(b"="),
+                Some(Piece::Char(_)) => self.base64.pass(b"A"),
+                _ => {}
+            }
+        }
+        taken
+    }
+
+    fn end_sound(&mut self) {
+        let bytes = self.base64.bytes();
+        for nth in self.here(Take::Sound) {
+            self.pending[nth] = self.pending[nth].saturating_add(bytes);
+            // Elements of a list and a document's root have no object around them.
+            if self.frames.last().is_none_or(|frame| frame.is_list) {
+                let bytes = std::mem::take(&mut self.pending[nth]);
+                self.found[nth].sound.bytes += bytes;
+            }
+        }
+        self.state = State::After;
     }
 
     fn keep(&mut self, piece: Piece) {
@@ -331,9 +437,15 @@ impl JsonScanner {
             for nth in self.here(Take::Length) {
                 *self.found[nth].length.get_or_insert(0) += self.string.characters;
             }
+            for nth in self.here(Take::Spoken).filter(|_| self.string.has_text) {
+                *self.found[nth].length.get_or_insert(0) += self.string.characters;
+            }
             if let Some(text) = text {
                 for nth in self.here(Take::Text) {
                     self.found[nth].text = Some(text.to_owned());
+                }
+                if self.takes(Take::Mime) {
+                    self.mime = Some(Mime::parse(text));
                 }
             }
             self.state = State::After;
@@ -437,6 +549,63 @@ mod tests {
         assert_eq!(scan(&nested, &[("/text", Take::Length)], 3)[0].length, Some(3));
         let deep = "[".repeat(100_000);
         assert_eq!(scan(&deep, &[("/text", Take::Text)], 1000)[0], Found::default());
+    }
+
+    #[test]
+    fn sound_lasts_as_long_as_its_type_says() {
+        let wants = [
+            ("/a/data", Take::Sound),
+            ("/a/mime", Take::Mime),
+            ("/list/*/data", Take::Sound),
+            ("/list/*/mime", Take::Mime),
+            ("/plain", Take::Sound),
+        ];
+        let sound = |bytes: u64, seconds: f64, unmeasured: bool| Sound {
+            bytes,
+            seconds,
+            unmeasured,
+        };
+        for (document, found) in [
+            (
+                r#"{"a":{"data":"AAAAAAAA","mime":"audio/pcm;rate=3"}}"#,
+                [sound(0, 1.0, false), Sound::default(), Sound::default()],
+            ),
+            (
+                r#"{"a":{"mime":"audio/pcm;rate=3","data":"AAAA\/AA\u003d","x":{"mime":"audio/ogg"}}}"#,
+                [sound(0, 5.0 / 6.0, false), Sound::default(), Sound::default()],
+            ),
+            (
+                r#"{"a":{"data":"AAAA"},"list":[{"data":"AA==","mime":"audio/ogg"},{"data":"AAA"},{"data":"QQ","mime":"image/png"}]}"#,
+                [sound(3, 0.0, false), sound(2, 0.0, true), Sound::default()],
+            ),
+            (
+                r#"{"plain":"AAA\r\nA","plain":"AA==","a":{"data":null,"mime":7}}"#,
+                [Sound::default(), Sound::default(), sound(4, 0.0, false)],
+            ),
+            (
+                r#"{"a":{"data":"AAAA","mime":"audio/pcm;rate=3"}"#,
+                [sound(0, 0.5, false), Sound::default(), Sound::default()],
+            ),
+            (
+                r#"{"a":{"data":"AAAA""#,
+                [Sound::default(), Sound::default(), Sound::default()],
+            ),
+        ] {
+            for chunk in 1..=document.len() {
+                let all = scan(document, &wants, chunk);
+                let heard = [all[0].sound, all[2].sound, all[4].sound];
+                assert_eq!(heard, found, "{document} in chunks of {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn white_space_alone_is_not_spoken() {
+        let document = r#"{"t":[" ","\n\u0020","", "a b", "\u00e9 "]}"#;
+        for chunk in 1..=document.len() {
+            let found = scan(document, &[("/t/*", Take::Spoken), ("/t/*", Take::Length)], chunk);
+            assert_eq!((found[0].length, found[1].length), (Some(5), Some(8)));
+        }
     }
 
     fn documents() -> impl Strategy<Value = Value> {

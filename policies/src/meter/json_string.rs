@@ -1,7 +1,7 @@
 //! The inside of a JSON string, escape by escape: its text, and how many Unicode characters it has.
 
 #[derive(Debug, Default)]
-pub(super) struct StringReader {
+pub(crate) struct StringReader {
     pub escaped: bool,
     /// Hexadecimal digits still to come, and what they make so far.
     digits: u8,
@@ -10,9 +10,11 @@ pub(super) struct StringReader {
     high: Option<u16>,
     /// Unicode characters so far.
     pub characters: u64,
+    /// Whether one of them was no white space.
+    pub has_text: bool,
 }
 
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Byte(u8),
     Char(char),
 }
@@ -20,18 +22,34 @@ pub(super) enum Piece {
 impl StringReader {
     /// Counts a run without escapes at once; returns its length.
     pub fn pass_plain(&mut self, bytes: &[u8]) -> usize {
-        if self.escaped || self.digits > 0 {
-            return 0;
-        }
-        let end = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        let end = self.plain(bytes);
         if end > 0 {
             self.high = None;
+            self.has_text = self.has_text || !bytes[..end].iter().all(u8::is_ascii_whitespace);
             self.characters += bytes[..end].iter().filter(|b| begins_character(**b)).count() as u64;
         }
         end
     }
 
+    /// The length of the run without escapes that begins here.
+    pub fn plain(&self, bytes: &[u8]) -> usize {
+        if self.escaped || self.digits > 0 {
+            return 0;
+        }
+        memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
+    }
+
     pub fn push(&mut self, byte: u8) -> Option<Piece> {
+        let piece = self.decode(byte);
+        self.has_text |= match &piece {
+            Some(Piece::Byte(byte)) => !byte.is_ascii_whitespace(),
+            Some(Piece::Char(c)) => !c.is_whitespace(),
+            None => false,
+        };
+        piece
+    }
+
+    fn decode(&mut self, byte: u8) -> Option<Piece> {
         if self.digits > 0 {
             return self.push_digit(byte);
         }

@@ -4,14 +4,18 @@
 //! what the readers' nesting and short values need. An answer that is compressed or not a success is not
 //! read: what neither the provider says nor can be measured stays `None`.
 
-mod json;
-mod json_string;
+pub(crate) mod json;
+pub(crate) mod json_sound;
+pub(crate) mod json_string;
 mod multipart;
 mod readers;
+mod sound;
 mod sse;
 mod ssml;
 
-pub(crate) use ssml::is_wide;
+pub(crate) use json_string::{Piece, StringReader};
+pub(crate) use sound::{Mime, WaveHead};
+pub(crate) use ssml::{SsmlScanner, TextCounter, is_wide};
 
 use std::sync::Arc;
 

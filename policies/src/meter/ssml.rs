@@ -9,17 +9,23 @@ const LONGEST_NAME: usize = 96;
 const LONGEST_ENTITY: usize = 10;
 
 #[derive(Debug)]
-pub(super) struct SsmlScanner {
-    wide_count_double: bool,
+pub(crate) struct SsmlScanner {
     state: State,
+    text: TextCounter,
+    tag: TagReader,
+}
+
+/// Characters of UTF-8 text that passes in pieces. White space counts only where text follows or went before.
+#[derive(Debug)]
+pub(crate) struct TextCounter {
+    wide_count_double: bool,
     characters: u64,
-    /// White space since the last tag, which counts only if text follows.
+    /// White space so far, which counts only if text follows.
     blanks: u64,
     has_text: bool,
     /// A character whose bytes are still coming.
     partial: u32,
     missing: u8,
-    tag: TagReader,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +48,14 @@ enum State {
 impl SsmlScanner {
     pub fn new(wide_count_double: bool) -> Self {
         Self {
-            wide_count_double,
             state: State::Text,
-            characters: 0,
-            blanks: 0,
-            has_text: false,
-            partial: 0,
-            missing: 0,
+            text: TextCounter::new(wide_count_double),
             tag: TagReader::default(),
         }
     }
 
     pub fn characters(&self) -> u64 {
-        self.characters
+        self.text.characters
     }
 
     /// The first voice that the document names.
@@ -72,12 +73,12 @@ impl SsmlScanner {
         match self.state {
             State::Text => match byte {
                 b'<' => {
-                    self.end_run();
+                    self.text.end_run();
                     self.tag.begin();
                     self.state = State::Tag;
                 }
                 b'&' => self.state = State::Entity { length: 0 },
-                _ => self.text(byte),
+                _ => self.text.push(byte),
             },
             State::Entity { length } => self.entity(byte, length),
             State::Tag => match self.tag.push(byte) {
@@ -102,15 +103,15 @@ impl SsmlScanner {
     fn entity(&mut self, byte: u8, length: usize) {
         match byte {
             b';' => {
-                self.count(u64::from('&'), false);
+                self.text.count(u64::from('&'), false);
                 self.state = State::Text;
             }
             b'#' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' if length < LONGEST_ENTITY => {
                 self.state = State::Entity { length: length + 1 };
             }
             _ => {
-                self.count(u64::from('&'), false);
-                self.characters += length as u64;
+                self.text.count(u64::from('&'), false);
+                self.text.characters += length as u64;
                 self.state = State::Text;
                 self.push(byte);
             }
@@ -125,16 +126,33 @@ impl SsmlScanner {
             b'>' if brackets == 2 => State::Text,
             _ => {
                 for _ in 0..brackets {
-                    self.text(b']');
+                    self.text.push(b']');
                 }
-                self.text(byte);
+                self.text.push(byte);
                 State::Cdata { brackets: 0 }
             }
         };
     }
+}
+
+impl TextCounter {
+    pub fn new(wide_count_double: bool) -> Self {
+        Self {
+            wide_count_double,
+            characters: 0,
+            blanks: 0,
+            has_text: false,
+            partial: 0,
+            missing: 0,
+        }
+    }
+
+    pub fn characters(&self) -> u64 {
+        self.characters
+    }
 
     /// One byte of UTF-8 text.
-    fn text(&mut self, byte: u8) {
+    pub fn push(&mut self, byte: u8) {
         match byte {
             0x00..=0x7F => {
                 self.missing = 0;

@@ -174,9 +174,9 @@ fn is_about_the_way(name: &HeaderName) -> bool {
 fn without_our_subprotocols(value: &HeaderValue) -> Option<HeaderValue> {
     let entries = value.to_str().ok()?.split(',').map(str::trim);
     let is_ours = |entry: &str| {
-        entry
-            .strip_prefix(SUBPROTOCOL)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let rest = entry.strip_prefix(SUBPROTOCOL);
+        let named = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        named || places::looks_like_token(entry)
     };
     let kept: Vec<_> = entries
         .filter(|entry| !entry.is_empty() && !is_ours(entry))

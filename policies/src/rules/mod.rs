@@ -24,5 +24,7 @@ pub(crate) use retry::duration;
 pub use retry::retry_after;
 pub use route::{Route, allow, route};
 pub use tokens::presented_tokens;
+pub(crate) use tokens::without_scheme;
 pub use unified::{Asked, UnifiedInbound, recognise_unified, said_by, translated, worth_another};
-pub use verdict::{code_of, explain, judge, stops_everything};
+pub(crate) use verdict::judge_message;
+pub use verdict::{Judged, code_of, explain, judge, judge_close, stops_everything};

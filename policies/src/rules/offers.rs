@@ -1,6 +1,7 @@
 //! Whether a provider offers a model or a voice, as far as its descriptor alone can say.
 
-use crate::descriptor::{Provider, is_one_of};
+use crate::descriptor::{Endpoint, Provider, is_one_of};
+use crate::socket::setup::permits;
 use crate::vocabulary::{Operation, Task};
 
 /// `None`: only the provider itself can say.
@@ -22,8 +23,16 @@ pub fn offers_model(provider: &Provider, operation: Operation, id: &str) -> Opti
     }
 }
 
-/// Whether a selection of it could be called: models that only native calls reach are none to choose.
+/// Whether a selection of it could be called: in the unified API, or in sessions that take their model from it. Models that
+/// only other native calls reach are none to choose.
 fn is_served(provider: &Provider, operation: Operation, id: &str) -> bool {
+    let in_session = |endpoint: &Endpoint| {
+        let setup = endpoint.socket.setup.as_ref();
+        endpoint.operation == operation && setup.is_some_and(|plan| permits(plan, id))
+    };
+    if provider.endpoints.iter().any(in_session) {
+        return true;
+    }
     match operation {
         Operation::Tts => provider.speech.is_none() || provider.serves(Task::Speech, id),
         Operation::Stt => provider.transcription.is_none() || provider.serves(Task::Transcription, id),
@@ -56,7 +65,7 @@ mod tests {
             ("gemini", tts, "gemini-9-tts", Some(true)),
             ("gemini", tts, "gemini-9-pro", Some(false)),
             ("azure", stt, "short-audio", Some(false)),
-            ("gemini", stt, "gemini-3.5-transcribe-live", Some(false)),
+            ("gemini", stt, "gemini-3.5-transcribe-live", Some(true)),
             ("elevenlabs", stt, "scribe_v9", Some(false)),
             ("elevenlabs", stt, "whisper", Some(false)),
             ("elevenlabs", tts, "scribe_v2", Some(false)),

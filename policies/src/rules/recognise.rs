@@ -37,6 +37,19 @@ impl Inbound {
     pub(crate) fn endpoint(&self) -> Option<usize> {
         self.endpoint
     }
+
+    /// The members of a WebSocket's messages in which a token may be shown.
+    pub fn token_fields(&self) -> &[String] {
+        let endpoint = self.endpoint.map(|index| &self.provider.endpoints[index]);
+        endpoint.map_or(&[], |endpoint| &endpoint.socket.token_fields)
+    }
+
+    /// Whether its caller may show a token in the first message of the WebSocket that it asks for.
+    pub fn may_show_token_later(&self) -> bool {
+        let endpoint = self.endpoint.map(|index| &self.provider.endpoints[index]);
+        let later = endpoint.is_some_and(|endpoint| endpoint.socket.token_in_first_message);
+        later && self.presented.is_empty()
+    }
 }
 
 pub fn recognise(

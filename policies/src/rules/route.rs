@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::Inbound;
-use crate::descriptor::{Endpoint, EndpointMethod, Provider};
+use crate::descriptor::{Endpoint, Provider};
 use crate::places;
 use crate::vocabulary::{Caller, Code, Operation, Refusal, Scope};
 
@@ -45,9 +45,6 @@ pub fn route(inbound: &Inbound, method: &Method) -> Result<Route, Refusal> {
         )));
     };
     let endpoint = &provider.endpoints[index];
-    if endpoint.method == EndpointMethod::WebSocket {
-        return Err(refuse("this gateway does not offer WebSockets".to_owned()));
-    }
     if let Some(name) = refused_parameter(provider, inbound.query.as_deref()) {
         return Err(refuse(format!(
             "the query parameter {name} would lead past this gateway"

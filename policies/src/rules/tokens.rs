@@ -48,7 +48,7 @@ fn in_query(query: &str, push: &mut impl FnMut(&str)) {
 
 /// What follows `Bearer` or `Token`, or the whole when there is no scheme. Other schemes hold no token of
 /// ours. `+` is how forms spell the blank.
-fn without_scheme(value: &str) -> &str {
+pub(crate) fn without_scheme(value: &str) -> &str {
     let value = value.trim();
     let (scheme, rest) = value.split_once([' ', '+']).unwrap_or((value, ""));
     let is = |name: &str| scheme.eq_ignore_ascii_case(name);

@@ -1,4 +1,5 @@
-//! What a provider's answer says about the key: status and body together, by the descriptor's rules.
+//! What a provider's answer says about the key: status and body together, by the descriptor's rules. Of a
+//! WebSocket: the code and reason that close it, or a message.
 //!
 //! Only [`Verdict::Invalid`] marks a credential, so it comes from a rule that says so and never from a
 //! default. A body that is not JSON (a CDN's page, a cut answer) matches no rule that asks for a value.
@@ -6,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::descriptor::{BodyMatch, Pointer, Provider, VerdictRule};
+use crate::descriptor::{BodyMatch, Occasion, Pointer, Provider, VerdictRule};
 use crate::vocabulary::{Code, Verdict};
 
 /// The verdict on an answer of which `body` is the beginning.
@@ -23,6 +24,52 @@ fn by_status(status: u16) -> Verdict {
         429 => Verdict::RateLimited,
         500.. => Verdict::Unavailable,
         _ => Verdict::Caller,
+    }
+}
+
+/// A verdict and what it means for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    pub verdict: Verdict,
+    pub says: String,
+}
+
+/// What a WebSocket's closing says about the key: the code and the reason's words together. `None`: nothing.
+pub fn judge_close(provider: &Provider, code: u16, reason: &str) -> Option<Judged> {
+    let reason_as_body = Body::new(reason.as_bytes());
+    let fits = |rule: &&VerdictRule| rule.on.has_close(code) && reason_as_body.fits(&rule.body);
+    let rule = provider.verdicts.iter().find(fits)?;
+    Some(judged(provider, rule, &format!("with close code {code}")))
+}
+
+/// What a WebSocket's message says about the key. `texts_at` gives the short texts that were found there.
+pub(crate) fn judge_message<'t>(
+    provider: &Provider,
+    mut texts_at: impl FnMut(&Pointer) -> Option<&'t str>,
+) -> Option<Judged> {
+    let rules = provider
+        .verdicts
+        .iter()
+        .filter(|rule| rule.on == Occasion::Message);
+    for rule in rules {
+        let BodyMatch::Json { at, equals, contains } = &rule.body else {
+            continue;
+        };
+        let fits = at
+            .iter()
+            .any(|at| texts_at(at).is_some_and(|text| is_wanted(text, equals, contains)));
+        if fits {
+            return Some(judged(provider, rule, "in a message"));
+        }
+    }
+    None
+}
+
+fn judged(provider: &Provider, rule: &VerdictRule, how: &str) -> Judged {
+    let says = rule.says.clone();
+    Judged {
+        verdict: rule.verdict,
+        says: says.unwrap_or_else(|| generic(&provider.name, rule.verdict, how)),
     }
 }
 
@@ -49,7 +96,7 @@ pub fn explain(provider: &Provider, verdict: Verdict, status: u16, body: &[u8]) 
     let rule = matching_rule(provider, status, &body).filter(|rule| rule.verdict == verdict);
     match rule.and_then(|rule| Some((rule, rule.says.as_ref()?))) {
         Some((rule, says)) => says.replace("{named}", &named(rule, &body)),
-        None => generic(&provider.name, verdict, status),
+        None => generic(&provider.name, verdict, &format!("with status {status}")),
     }
 }
 
@@ -72,7 +119,7 @@ fn mentions(text: &str, word: &str) -> bool {
     })
 }
 
-fn generic(name: &str, verdict: Verdict, status: u16) -> String {
+fn generic(name: &str, verdict: Verdict, how: &str) -> String {
     match verdict {
         Verdict::Valid => format!("{name} accepts the key."),
         Verdict::Invalid => {
@@ -89,19 +136,17 @@ fn generic(name: &str, verdict: Verdict, status: u16) -> String {
             )
         }
         Verdict::Caller => {
-            format!("{name} refused the request with status {status}; this says nothing about the key.")
+            format!("{name} refused the request {how}; this says nothing about the key.")
         }
-        Verdict::Unavailable => format!("{name} failed with status {status}. Try again later."),
+        Verdict::Unavailable => format!("{name} failed {how}. Try again later."),
     }
 }
 
 fn matching_rule<'p>(provider: &'p Provider, status: u16, body: &Body<'_>) -> Option<&'p VerdictRule> {
-    provider.verdicts.iter().find(|rule| {
-        rule.statuses
-            .iter()
-            .any(|(from, to)| (*from..=*to).contains(&status))
-            && body.fits(&rule.body)
-    })
+    provider
+        .verdicts
+        .iter()
+        .find(|rule| rule.on.has_status(status) && body.fits(&rule.body))
 }
 
 /// The beginning of an answer's body, read as far as it can be. A successful answer is audio more often
@@ -153,6 +198,10 @@ impl<'b> Body<'b> {
                 let text = text.to_lowercase();
                 words.iter().any(|word| text.contains(word))
             }),
+            BodyMatch::Begins(words) => self.text.is_some_and(|text| {
+                let text = text.to_lowercase();
+                words.iter().any(|word| text.starts_with(word))
+            }),
             BodyMatch::Json { at, equals, contains } => self
                 .json()
                 .is_some_and(|root| at.iter().any(|at| holds(root, at, equals, contains))),
@@ -162,12 +211,7 @@ impl<'b> Body<'b> {
 
 fn holds(root: &Value, at: &Pointer, equals: &[String], contains: &[String]) -> bool {
     let any = equals.is_empty() && contains.is_empty();
-    let fits = |text: &str| {
-        any || equals.iter().any(|word| word == text) || {
-            let lower = text.to_lowercase();
-            contains.iter().any(|word| lower.contains(word))
-        }
-    };
+    let fits = |text: &str| is_wanted(text, equals, contains);
     let mut found = false;
     at.visit(root, &mut |value| {
         found |= match value {
@@ -178,4 +222,12 @@ fn holds(root: &Value, at: &Pointer, equals: &[String], contains: &[String]) -> 
         };
     });
     found
+}
+
+fn is_wanted(text: &str, equals: &[String], contains: &[String]) -> bool {
+    let any = equals.is_empty() && contains.is_empty();
+    any || equals.iter().any(|word| word == text) || {
+        let lower = text.to_lowercase();
+        contains.iter().any(|word| lower.contains(word))
+    }
 }

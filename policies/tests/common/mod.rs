@@ -79,6 +79,14 @@ pub fn routed(method: &str, target: &str, head: &[(&str, &str)]) -> Result<(Inbo
     Ok((inbound, route))
 }
 
+/// What every upgrade says.
+pub const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "websocket")];
+
+/// The WebSocket that a target opens.
+pub fn socket(target: &str) -> (Inbound, Route) {
+    routed("GET", target, &UPGRADE).unwrap_or_else(|code| panic!("{target}: {code}"))
+}
+
 /// A head on its way to a provider, as golden files show it.
 pub fn upstream_text(
     inbound: &Inbound,

@@ -35,7 +35,7 @@ impl std::error::Error for Broken {}
 
 pub async fn as_told(mut call: Call, behaviour: Behaviour, reply: Reply) -> Result<Response<Body>, Broken> {
     Ok(match behaviour {
-        Behaviour::Normal => send(call, reply, Vec::new()),
+        Behaviour::Normal | Behaviour::Socket(_) => send(call, reply, Vec::new()),
         Behaviour::AddHeaders(headers) => send(call, reply, headers),
         Behaviour::Refuse(canned) | Behaviour::AnswerEarly(canned) => whole(call, canned),
         Behaviour::Redirect(to) => whole(

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::sync::Notify;
 
+use super::sockets::Conduct;
+
 #[derive(Clone, Debug, Default)]
 pub enum Behaviour {
     #[default]
@@ -39,6 +41,8 @@ pub enum Behaviour {
     BreakAfter(usize),
     /// Answers 200 with this type and body, whatever was asked.
     Instead { content_type: &'static str, body: Bytes },
+    /// Takes WebSockets and behaves so on each; answers other calls well.
+    Socket(Conduct),
 }
 
 impl Behaviour {

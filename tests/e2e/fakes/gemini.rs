@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::audio::{self, Container};
 use super::request;
+use super::sockets::gemini_live::{CONVERSES, TRANSCRIBES};
 use super::{Canned, Reply, Seen};
 
 pub const TTS: &str = "gemini-3.8-flash-tts";
@@ -241,7 +242,11 @@ fn candidate(part: Value, asked: &str, finish: Option<&str>, tokens: u64) -> Val
 }
 
 fn models() -> Value {
-    json!({"models": [model(TTS), model(STT), model("gemini-3.8-flash")]})
+    let mut live = [model(CONVERSES), model(TRANSCRIBES)];
+    live.iter_mut()
+        .for_each(|model| model["supportedGenerationMethods"] = json!(["bidiGenerateContent"]));
+    let [converses, transcribes] = live;
+    json!({"models": [model(TTS), model(STT), model("gemini-3.8-flash"), converses, transcribes]})
 }
 
 fn model(id: &str) -> Value {

@@ -47,19 +47,24 @@ const HOP_HEADERS: &[&str] = &[
 
 /// Everything wrong with a request head, given the one header in which this provider takes its key.
 pub fn complaints(key_header: &str, headers: &HeaderMap, query: &BTreeMap<String, String>) -> Vec<String> {
+    let upgrades = wants_socket(headers);
     let mut found = Vec::new();
+    if upgrades {
+        found.extend(socket_complaints(headers));
+    }
     for (name, value) in headers {
         let name = name.as_str();
         let is_key = name == key_header;
         if CREDENTIAL_HEADERS.contains(&name) && !is_key {
             found.push(format!("a credential header arrived: {name}"));
         }
-        if HOP_HEADERS.contains(&name) || name.starts_with("x-voxgate") {
+        let hops = HOP_HEADERS.contains(&name) && !(upgrades && name == "upgrade");
+        if hops || name.starts_with("x-voxgate") {
             found.push(format!(
                 "a header of the gateway's or of its connection arrived: {name}"
             ));
         }
-        if name == "connection" && !matches!(value.as_bytes(), b"keep-alive" | b"close") {
+        if name == "connection" && !upgrades && !matches!(value.as_bytes(), b"keep-alive" | b"close") {
             found.push(format!("connection nominates {value:?}"));
         }
         if looks_like_token(&String::from_utf8_lossy(value.as_bytes())) {
@@ -83,4 +88,49 @@ pub fn complaints(key_header: &str, headers: &HeaderMap, query: &BTreeMap<String
 /// An access token, or a JWT: `{"` in base64 opens every one.
 pub fn looks_like_token(text: &str) -> bool {
     text.contains("vxg_") || text.contains("eyJ")
+}
+
+/// Whether a request asks for a WebSocket.
+pub fn wants_socket(headers: &HeaderMap) -> bool {
+    headers
+        .get("upgrade")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// A WebSocket's head is the gateway's own but for the subprotocols; those that are for the gateway end there. Every
+/// provider's frames must be read, so compression is not even offered.
+fn socket_complaints(headers: &HeaderMap) -> Vec<String> {
+    let mut found = Vec::new();
+    if !headers
+        .get("connection")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"upgrade"))
+    {
+        found.push(format!("connection says {:?}", headers.get("connection")));
+    }
+    if headers
+        .get("sec-websocket-version")
+        .is_none_or(|version| version != "13")
+    {
+        found.push("the version of WebSocket is not 13".to_owned());
+    }
+    if let Some(extensions) = headers.get("sec-websocket-extensions") {
+        found.push(format!("extensions are offered: {extensions:?}"));
+    }
+    for protocols in headers.get_all("sec-websocket-protocol") {
+        if String::from_utf8_lossy(protocols.as_bytes()).contains("voxgate") {
+            found.push(format!("a subprotocol of the gateway's arrived: {protocols:?}"));
+        }
+    }
+    found
+}
+
+/// Whether bytes of a frame hold a token. Audio in base64 has every short run of letters somewhere, so nothing less
+/// than a whole access token counts, or a JWT's first two parts with the point between.
+pub fn holds_token(bytes: &[u8]) -> bool {
+    const LENGTH: usize = 36;
+    let whole = |at: usize| {
+        let rest = &bytes[at + 4..];
+        rest.len() >= LENGTH && rest[..LENGTH].iter().all(u8::is_ascii_alphanumeric)
+    };
+    memchr::memmem::find_iter(bytes, "vxg_").any(whole) || memchr::memmem::find(bytes, b".eyJ").is_some()
 }

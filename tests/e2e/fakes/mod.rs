@@ -17,6 +17,7 @@ pub mod request;
 pub mod schema;
 pub mod seen;
 mod server;
+pub mod sockets;
 pub mod strict;
 pub mod tls;
 pub mod voice;
@@ -76,8 +77,20 @@ impl Kind {
         }
     }
 
+    /// The key that a request shows: where the gateway puts it, or else where an SDK may.
     fn key_of(self, seen: &Seen) -> Option<&str> {
-        seen.header(self.key_header())?.strip_prefix(self.key_scheme())
+        let in_header = seen
+            .header(self.key_header())
+            .and_then(|value| value.strip_prefix(self.key_scheme()));
+        in_header.or_else(|| seen.query.get(self.key_parameter()?).map(String::as_str))
+    }
+
+    fn key_parameter(self) -> Option<&'static str> {
+        match self {
+            Self::Gemini => Some("key"),
+            Self::AzureTts | Self::AzureStt => Some("Ocp-Apim-Subscription-Key"),
+            _ => None,
+        }
     }
 }
 
@@ -86,6 +99,8 @@ pub struct Fake {
     pub kind: Kind,
     pub url: String,
     rigour: Rigour,
+    /// What an SDK does to its provider is not held against it.
+    from_sdks: bool,
     line: OnceLock<server::Line>,
     accounts: Mutex<BTreeMap<String, Behaviour>>,
     seen: Mutex<Vec<Seen>>,
@@ -94,24 +109,35 @@ pub struct Fake {
 
 impl Fake {
     pub async fn start(kind: Kind) -> Arc<Self> {
-        Self::listen(kind, Rigour::Patterned, None).await
+        Self::listen(kind, Rigour::Patterned, None, false).await
     }
 
     pub async fn start_strict(kind: Kind) -> Arc<Self> {
-        Self::listen(kind, Rigour::Strict, None).await
+        Self::listen(kind, Rigour::Strict, None, false).await
+    }
+
+    /// A strict one that SDKs call themselves, with keys wherever the real provider takes them.
+    pub async fn start_for_sdks(kind: Kind, identity: Option<&tls::Identity>) -> Arc<Self> {
+        Self::listen(kind, Rigour::Strict, identity, true).await
     }
 
     /// The same over TLS, where HTTP/2 is offered.
     pub async fn start_tls(kind: Kind, identity: &tls::Identity) -> Arc<Self> {
-        Self::listen(kind, Rigour::Patterned, Some(identity)).await
+        Self::listen(kind, Rigour::Patterned, Some(identity), false).await
     }
 
-    async fn listen(kind: Kind, rigour: Rigour, identity: Option<&tls::Identity>) -> Arc<Self> {
+    async fn listen(
+        kind: Kind,
+        rigour: Rigour,
+        identity: Option<&tls::Identity>,
+        from_sdks: bool,
+    ) -> Arc<Self> {
         let socket = server::Socket::bind(identity).await;
         let fake = Arc::new(Self {
             kind,
             url: socket.url.clone(),
             rigour,
+            from_sdks,
             line: OnceLock::new(),
             accounts: Mutex::default(),
             seen: Mutex::default(),
@@ -183,6 +209,13 @@ impl Fake {
         self.seen.lock().unwrap().len()
     }
 
+    /// Every message that came on WebSockets, whosever.
+    pub fn messages_heard(&self) -> u64 {
+        let seen = self.seen.lock().unwrap();
+        let sockets = seen.iter().filter_map(|call| call.socket.as_ref());
+        sockets.map(|socket| socket.heard).sum()
+    }
+
     pub fn call_count_of(&self, method: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|call| call.method == method).count()
@@ -236,6 +269,10 @@ impl Call {
         change(&mut self.fake.seen.lock().unwrap()[self.index]);
     }
 
+    fn seen(&self) -> Seen {
+        self.fake.seen.lock().unwrap()[self.index].clone()
+    }
+
     fn sent(&self) {
         self.note(|seen| seen.sent.push(SystemTime::now()));
     }
@@ -275,13 +312,18 @@ pub enum Reply {
 async fn answer_call(fake: Arc<Fake>, request: Request<Body>) -> Result<Response<Body>, answer::Broken> {
     let (head, body) = request.into_parts();
     let seen = request::seen(&head);
-    for complaint in hygiene::complaints(fake.kind.key_header(), &seen.headers, &seen.query) {
-        fake.complain(format!("{complaint} ({} {})", seen.method, seen.path));
+    if !fake.from_sdks {
+        for complaint in hygiene::complaints(fake.kind.key_header(), &seen.headers, &seen.query) {
+            fake.complain(format!("{complaint} ({} {})", seen.method, seen.path));
+        }
     }
     let key = fake.kind.key_of(&seen).map(str::to_owned);
     let behaviour = key.as_deref().and_then(|key| fake.treatment(key));
     let mut call = fake.open(seen);
 
+    if hygiene::wants_socket(&head.headers) {
+        return sockets::answer(call, head, behaviour).await;
+    }
     if let Some(Behaviour::AnswerEarly(canned)) = &behaviour {
         let response = answer::whole(call, canned.clone());
         tokio::spawn(request::discard(body));

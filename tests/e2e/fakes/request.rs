@@ -25,6 +25,7 @@ pub fn seen(head: &Parts) -> Seen {
         said: None,
         sent: Vec::new(),
         ending: Ending::Open,
+        socket: None,
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Seen {
     /// When each piece of the answer was handed to the socket.
     pub sent: Vec<SystemTime>,
     pub ending: Ending,
+    /// What passed after the upgrade, if there was one.
+    pub socket: Option<SocketSeen>,
 }
 
 /// How the exchange ended, seen from the provider.
@@ -43,4 +45,54 @@ impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
+}
+
+/// A WebSocket from the provider's side.
+#[derive(Clone, Debug, Default)]
+pub struct SocketSeen {
+    /// The caller's messages, the first few thousand of them.
+    pub messages: Vec<Spoken>,
+    /// How many messages the caller sent, and the provider.
+    pub heard: u64,
+    pub said: u64,
+    pub pings: Vec<Vec<u8>>,
+    pub pongs: Vec<Vec<u8>>,
+    /// The words that were spoken for the caller, piece by piece.
+    pub spoken: Vec<String>,
+    /// The words that were made out in the caller's audio, phrase by phrase.
+    pub made_out: Vec<String>,
+    /// How much sound the caller sent, whether or not it was listened to.
+    pub audio_seconds: f64,
+    /// The close frame that came first.
+    pub closed: Option<Closed>,
+}
+
+/// One message of a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    Text(String),
+    Bytes(Bytes),
+}
+
+impl Spoken {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// A close frame may come without one.
+    pub code: Option<u16>,
+    pub reason: String,
+    pub by: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Caller,
+    Provider,
 }

@@ -1,7 +1,10 @@
-//! Sockets of the fakes: HTTP/1.1 and, over TLS, HTTP/2.
+//! Sockets of the fakes: HTTP/1.1, from which WebSockets are upgraded, and, over TLS, HTTP/2.
 
 use std::future::Future;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -9,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -59,12 +62,13 @@ impl Socket {
                 let acceptor = self.acceptor.clone();
                 let talking = tokio::spawn(async move {
                     let _ = stream.set_nodelay(true);
+                    let wire = Wire::of(&stream);
                     match acceptor {
-                        None => converse(stream, answer).await,
+                        None => converse(stream, wire, answer).await,
                         // A client that does not trust the certificate ends it here.
                         Some(acceptor) => {
                             if let Ok(stream) = acceptor.accept(stream).await {
-                                converse(stream, answer).await;
+                                converse(stream, wire, answer).await;
                             }
                         }
                     }
@@ -77,12 +81,33 @@ impl Socket {
     }
 }
 
+/// The TCP connection below a request, to end it as no library does.
+pub struct Wire(socket2::Socket);
+
+impl Wire {
+    fn of(stream: &TcpStream) -> Arc<Self> {
+        let handle = stream.as_fd().try_clone_to_owned().expect("one more handle");
+        Arc::new(Self(handle.into()))
+    }
+
+    /// Whatever was not delivered by the time of the last handle's end is lost, and the other side is told so.
+    pub fn reset_on_close(&self) {
+        let linger = Some(Duration::ZERO);
+        self.0.set_linger(linger).expect("an option that sockets have");
+    }
+
+    /// The other side reads to the end; it may go on writing. It may also be gone already.
+    pub fn end_writing(&self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
 /// The listening socket and every connection that was taken from it.
 #[derive(Clone, Default)]
 pub struct Line(Arc<Mutex<Vec<AbortHandle>>>);
 
 impl Line {
-    fn keep(&self, task: AbortHandle) {
+    pub fn keep(&self, task: AbortHandle) {
         self.0.lock().unwrap().push(task);
     }
 
@@ -92,15 +117,19 @@ impl Line {
     }
 }
 
-async fn converse<S, F, A>(stream: S, answer: F)
+async fn converse<S, F, A>(stream: S, wire: Arc<Wire>, answer: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Result<Response<Body>, Broken>> + Send + 'static,
 {
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| answer(request.map(Body::new)));
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(wire.clone());
+        answer(request)
+    });
     // An error here is the other side's leaving, which the call's record tells.
     let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .await;
 }

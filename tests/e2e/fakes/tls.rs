@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -41,6 +41,18 @@ impl Authority {
         let path = folder.join("authority.pem");
         std::fs::write(&path, self.certificate_pem()).expect("write the authority's certificate");
         path
+    }
+
+    /// A client's side of TLS that trusts this authority alone.
+    pub fn client(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions the provider has")
+            .with_root_certificates(roots)
+            .with_no_client_auth()
     }
 
     pub fn identity(&self) -> Identity {

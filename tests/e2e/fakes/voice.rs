@@ -24,6 +24,9 @@ pub enum Form {
     Wav,
     /// Signed 16-bit little-endian samples.
     Pcm,
+    /// µ-law and A-law, a byte to the sample.
+    Ulaw,
+    Alaw,
 }
 
 /// What speech comes as.
@@ -46,6 +49,7 @@ impl Form {
             Self::Flac => "audio/flac",
             Self::Wav => "audio/wav",
             Self::Pcm => "audio/pcm",
+            Self::Ulaw | Self::Alaw => "audio/basic",
         }
     }
 
@@ -56,6 +60,8 @@ impl Form {
             Self::Aac => &["-c:a", "aac", "-b:a", "96k", "-f", "adts"],
             Self::Flac => &["-c:a", "flac", "-f", "flac"],
             Self::Wav | Self::Pcm => &["-c:a", "pcm_s16le", "-f", "s16le"],
+            Self::Ulaw => &["-c:a", "pcm_mulaw", "-f", "mulaw"],
+            Self::Alaw => &["-c:a", "pcm_alaw", "-f", "alaw"],
         }
     }
 }

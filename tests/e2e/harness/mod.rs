@@ -6,12 +6,17 @@ mod asks;
 pub mod calls;
 pub mod command;
 pub mod config;
+pub mod dial;
 pub mod direct;
 pub mod node;
 pub mod planted;
+pub mod realtime;
 pub mod relay;
 pub mod sdk;
+pub mod secure;
+pub mod socket;
 pub mod sound;
+pub mod talk;
 pub mod unified;
 pub mod world;
 

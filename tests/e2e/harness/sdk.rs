@@ -19,12 +19,38 @@ impl Script {
 
     /// The same of a script that takes more arguments.
     pub async fn report_of(self, base_url: &str, key: &str, recording: &Path, more: &[&str]) -> Value {
+        let mut command = self.call(base_url, key, recording);
+        command.args(more);
+        self.run(command).await
+    }
+
+    /// The same over TLS, where the authority of this file is trusted besides others.
+    pub async fn report_trusting(
+        self,
+        base_url: &str,
+        key: &str,
+        recording: &Path,
+        authority: &Path,
+    ) -> Value {
+        let mut command = self.call(base_url, key, recording);
+        // Python and Azure's native library read the one, Node the other.
+        command
+            .env("SSL_CERT_FILE", authority)
+            .env("NODE_EXTRA_CA_CERTS", authority);
+        self.run(command).await
+    }
+
+    fn call(self, base_url: &str, key: &str, recording: &Path) -> Command {
         let mut command = self.command();
-        command.args([base_url, key]).arg(recording).args(more);
+        command.args([base_url, key]).arg(recording);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    async fn run(self, mut command: Command) -> Value {
         command.stdin(Stdio::null()).kill_on_drop(true);
         let limit = Duration::from_secs(150);
         let output = tokio::time::timeout(limit, command.output())

@@ -2,6 +2,7 @@
 
 use reqwest::Client;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 use throwaway_postgres::TestDatabase;
 use toml::Table;
@@ -20,7 +21,8 @@ pub enum Database {
 
 pub struct World {
     pub fakes: Fakes,
-    pub planted: Planted,
+    /// Shared with sockets that outlive a borrow of the world.
+    pub planted: Arc<Planted>,
     pub nodes: Vec<Node>,
     pub http: Client,
     pub config: Table,
@@ -61,7 +63,7 @@ impl World {
             .prefix("voxgate-run-")
             .tempdir()
             .expect("a folder for the run");
-        let planted = Planted::default();
+        let planted = Arc::new(Planted::default());
         let database = match kind {
             Database::Sqlite => None,
             Database::Postgres => Some(TestDatabase::create().await),

@@ -5,7 +5,7 @@ use policies::vocabulary::{AuditEvent, RecordEvent, UsageEvent};
 use crate::error::{During, VaultError};
 use crate::listing::{AuditFilter, Cursor, GroupBy, Page, PageRequest, UsageFilter, UsageSummary};
 use crate::store::db::within;
-use crate::store::{audit, usage};
+use crate::store::{audit, usage, usage_sums};
 use crate::vault::Vault;
 
 impl Vault {
@@ -73,7 +73,7 @@ impl Vault {
         const DOING: &str = "summing up the usage record";
         within(DOING, async {
             let mut reader = self.0.db.read(DOING).await?;
-            usage::summarise(reader.link(), &filter, group_by)
+            usage_sums::summarise(reader.link(), &filter, group_by)
                 .await
                 .during(DOING)
         })

@@ -41,6 +41,7 @@ impl Vault {
     /// Puts other system-level keys in the place of those the vault was opened with.
     pub fn replace_system(&self, keys: Vec<SystemKey>) {
         *self.0.system.write() = opened(keys, self.0.now().timestamp_micros());
+        self.0.generations.move_mark();
     }
 
     /// The status of a system-level key is kept until the process ends, and each change of it is on record.

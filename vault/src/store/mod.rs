@@ -11,3 +11,4 @@ pub(crate) mod schema;
 pub(crate) mod selections;
 pub(crate) mod tokens;
 pub(crate) mod usage;
+pub(crate) mod usage_sums;

@@ -1,16 +1,22 @@
-//! Usage events: what each attempt at a provider consumed, and sums over them.
+//! Usage events: what each attempt at a provider consumed.
+//!
+//! A call is one event, stored once. A WebSocket is one row too, but of many events with the same id, each with all
+//! that was used up to it: whatever order they come in and however often, the row says what the last of them said.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, NaiveDate, Utc};
-use policies::vocabulary::{CredentialSource, Mode, Operation, Outcome, ProviderId, UsageEvent, UserId};
+use chrono::{DateTime, Utc};
+use policies::vocabulary::{
+    ClosedBy, CredentialSource, Mode, Operation, Outcome, ProviderId, UsageEvent, UserId,
+};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::db::{Link, on};
 use super::insert::Insertion;
 use crate::error::{During, VaultError};
-use crate::listing::{Cursor, GroupBy, UsageFilter, UsageSummary};
+use crate::listing::{Cursor, UsageFilter};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -36,6 +42,12 @@ struct Row {
     attempt: i64,
     request_id: Uuid,
     provider_request_id: Option<String>,
+    messages_in: Option<i64>,
+    messages_out: Option<i64>,
+    audio_seconds_in: Option<f64>,
+    audio_seconds_out: Option<f64>,
+    close_code: Option<i64>,
+    closed_by: Option<String>,
 }
 
 impl TryFrom<Row> for UsageEvent {
@@ -48,6 +60,9 @@ impl TryFrom<Row> for UsageEvent {
             id: id.to_string(),
             what: format!("{what} makes no sense"),
         };
+        let count =
+            |value: Option<i64>, what| value.map(u64::try_from).transpose().map_err(|_| corrupt(what));
+        let code = |value: Option<i64>, what| value.map(u16::try_from).transpose().map_err(|_| corrupt(what));
         Ok(Self {
             id,
             at: row.at,
@@ -60,19 +75,11 @@ impl TryFrom<Row> for UsageEvent {
             credential_id: row.credential_id,
             credential_source: CredentialSource::parse(&row.credential_source)
                 .ok_or_else(|| corrupt("credential_source"))?,
-            status: row
-                .status
-                .map(u16::try_from)
-                .transpose()
-                .map_err(|_| corrupt("status"))?,
+            status: code(row.status, "status")?,
             outcome: Outcome::parse(&row.outcome).ok_or_else(|| corrupt("outcome"))?,
             bytes_in: row.bytes_in.try_into().map_err(|_| corrupt("bytes_in"))?,
             bytes_out: row.bytes_out.try_into().map_err(|_| corrupt("bytes_out"))?,
-            characters: row
-                .characters
-                .map(u64::try_from)
-                .transpose()
-                .map_err(|_| corrupt("characters"))?,
+            characters: count(row.characters, "characters")?,
             audio_seconds: row.audio_seconds,
             estimated_cost: row.estimated_cost,
             ttfb_ms: row
@@ -84,25 +91,94 @@ impl TryFrom<Row> for UsageEvent {
             attempt: row.attempt.try_into().map_err(|_| corrupt("attempt"))?,
             request_id: row.request_id,
             provider_request_id: row.provider_request_id,
+            messages_in: count(row.messages_in, "messages_in")?,
+            messages_out: count(row.messages_out, "messages_out")?,
+            audio_seconds_in: row.audio_seconds_in,
+            audio_seconds_out: row.audio_seconds_out,
+            close_code: code(row.close_code, "close_code")?,
+            closed_by: match row.closed_by.as_deref() {
+                Some(word) => Some(ClosedBy::parse(word).ok_or_else(|| corrupt("closed_by"))?),
+                None => None,
+            },
         })
     }
 }
 
 #[rustfmt::skip]
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 29] = [
     "id", "at", "day", "user_id", "token_id", "provider", "model", "operation", "mode", "credential_id",
     "credential_source", "status", "outcome", "bytes_in", "bytes_out", "characters", "audio_seconds",
     "estimated_cost", "ttfb_ms", "duration_ms", "attempt", "request_id", "provider_request_id",
+    "messages_in", "messages_out", "audio_seconds_in", "audio_seconds_out", "close_code", "closed_by",
+];
+
+/// What a later event of a WebSocket may say anew. None of it is in an index, so that saying it is cheap.
+#[rustfmt::skip]
+const GROWING: [&str; 17] = [
+    "model", "status", "outcome", "bytes_in", "bytes_out", "characters", "audio_seconds", "estimated_cost",
+    "ttfb_ms", "duration_ms", "provider_request_id",
+    "messages_in", "messages_out", "audio_seconds_in", "audio_seconds_out", "close_code", "closed_by",
 ];
 
 static INSERTION: LazyLock<Insertion> =
     LazyLock::new(|| Insertion::new("usage", &COLUMNS, "ON CONFLICT (at, id) DO NOTHING"));
 
-/// Stores events; those that are there already stay as they are. Returns how many were new.
-pub(crate) async fn insert(mut link: Link<'_>, events: &[&UsageEvent]) -> Result<u64, sqlx::Error> {
-    let mut new = 0;
-    for (text, group) in INSERTION.groups(&link, events) {
-        new += on!(link.again(), c => {
+static GROWTH: LazyLock<Insertion> = LazyLock::new(|| {
+    let set = GROWING.map(|column| format!("{column} = excluded.{column}"));
+    let unless = format!(
+        "ON CONFLICT (at, id) DO UPDATE SET {}
+         WHERE (excluded.closed_by IS NOT NULL, excluded.duration_ms) > (usage.closed_by IS NOT NULL, usage.duration_ms)",
+        set.join(", ")
+    );
+    Insertion::new("usage", &COLUMNS, &unless)
+});
+
+/// What storing events came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Rows that were not there before.
+    pub new: u64,
+    /// Rows of WebSockets that now say more.
+    pub updated: u64,
+}
+
+/// Stores events. Those that are there already stay as they are, but for WebSockets that have gone on since.
+pub(crate) async fn insert(mut link: Link<'_>, events: &[&UsageEvent]) -> Result<Stored, sqlx::Error> {
+    let new = write(link.again(), &INSERTION, events).await?;
+    if new == events.len() as u64 {
+        return Ok(Stored { new, updated: 0 });
+    }
+    let updated = write(link, &GROWTH, &last_of_each_socket(events)).await?;
+    Ok(Stored { new, updated })
+}
+
+/// One statement cannot change a row twice, and only the last of several events matters.
+fn last_of_each_socket<'a>(events: &[&'a UsageEvent]) -> Vec<&'a UsageEvent> {
+    let mut last: BTreeMap<(DateTime<Utc>, Uuid), &UsageEvent> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.messages_in.is_some()) {
+        let known = last.entry((event.at, event.id)).or_insert(event);
+        if said_after(event, known) {
+            *known = event;
+        }
+    }
+    last.into_values().collect()
+}
+
+/// Whether of two events of one WebSocket the first was made later; [`GROWTH`] asks the same of a row.
+fn said_after(event: &UsageEvent, other: &UsageEvent) -> bool {
+    let stage = |event: &UsageEvent| (event.closed_by.is_some(), event.duration_ms);
+    stage(event) > stage(other)
+}
+
+/// Returns how many rows were made or changed.
+async fn write(
+    mut link: Link<'_>,
+    insertion: &'static Insertion,
+    events: &[&UsageEvent],
+) -> Result<u64, sqlx::Error> {
+    let mut rows = 0;
+    for (text, group) in insertion.groups(&link, events) {
+        rows += on!(link.again(), c => {
             let mut query = sqlx::query(text);
             for event in group {
                 query = query
@@ -128,12 +204,18 @@ pub(crate) async fn insert(mut link: Link<'_>, events: &[&UsageEvent]) -> Result
                     .bind(i64::from(event.duration_ms))
                     .bind(i64::from(event.attempt))
                     .bind(event.request_id)
-                    .bind(event.provider_request_id.as_deref());
+                    .bind(event.provider_request_id.as_deref())
+                    .bind(event.messages_in.map(whole))
+                    .bind(event.messages_out.map(whole))
+                    .bind(event.audio_seconds_in)
+                    .bind(event.audio_seconds_out)
+                    .bind(event.close_code.map(i64::from))
+                    .bind(event.closed_by.map(|side| side.as_str()));
             }
             query.execute(c).await?.rows_affected()
         });
     }
-    Ok(new)
+    Ok(rows)
 }
 
 /// No count comes near the limit; one that did would be no count.
@@ -165,6 +247,8 @@ macro_rules! filtered {
     };
 }
 
+pub(super) use filtered;
+
 pub(crate) async fn list(
     link: Link<'_>,
     filter: &UsageFilter,
@@ -172,7 +256,8 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<UsageEvent>, VaultError> {
     let rows: Vec<Row> = on!(link, c => {
-        let mut query = QueryBuilder::new("SELECT * FROM usage WHERE 1 = 1");
+        // By name: Postgres goes back on a prepared `*` once another node's migration has added a column.
+        let mut query = QueryBuilder::new(format!("SELECT {} FROM usage WHERE 1 = 1", COLUMNS.join(", ")));
         filtered!(query, filter);
         if let Some(after) = after {
             query.push(" AND (at, id) < (").push_bind(after.at).push(", ").push_bind(after.id).push(")");
@@ -182,86 +267,4 @@ pub(crate) async fn list(
     })
     .during("reading the usage record")?;
     rows.into_iter().map(UsageEvent::try_from).collect()
-}
-
-#[derive(sqlx::FromRow)]
-struct SummaryRow {
-    day: Option<String>,
-    provider: Option<String>,
-    model: Option<String>,
-    operation: Option<String>,
-    user_id: Option<String>,
-    calls: i64,
-    errors: i64,
-    characters: i64,
-    audio_seconds: f64,
-    estimated_cost: f64,
-    bytes_in: i64,
-    bytes_out: i64,
-}
-
-impl From<SummaryRow> for UsageSummary {
-    fn from(row: SummaryRow) -> Self {
-        Self {
-            day: row
-                .day
-                .and_then(|day| NaiveDate::parse_from_str(&day, "%Y-%m-%d").ok()),
-            provider: row.provider.map(ProviderId::new),
-            model: row.model,
-            operation: row.operation.as_deref().and_then(Operation::parse),
-            user: row.user_id.map(UserId::new),
-            calls: row.calls,
-            errors: row.errors,
-            characters: row.characters,
-            audio_seconds: row.audio_seconds,
-            estimated_cost: row.estimated_cost,
-            bytes_in: row.bytes_in,
-            bytes_out: row.bytes_out,
-        }
-    }
-}
-
-const KEYS: [(GroupBy, &str); 5] = [
-    (GroupBy::Day, "day"),
-    (GroupBy::Provider, "provider"),
-    (GroupBy::Model, "model"),
-    (GroupBy::Operation, "operation"),
-    (GroupBy::User, "user_id"),
-];
-
-/// Newest day first, then in the order of what is grouped by.
-pub(crate) async fn summarise(
-    link: Link<'_>,
-    filter: &UsageFilter,
-    group_by: &[GroupBy],
-) -> Result<Vec<UsageSummary>, sqlx::Error> {
-    let grouped = KEYS.map(|(group, column)| match group_by.contains(&group) {
-        true => column.to_owned(),
-        false => format!("CAST(NULL AS TEXT) AS {column}"),
-    });
-    let keys: Vec<&str> = KEYS
-        .iter()
-        .filter(|(group, _)| group_by.contains(group))
-        .map(|(_, column)| *column)
-        .collect();
-    let rows: Vec<SummaryRow> = on!(link, c => {
-        let mut query = QueryBuilder::new("SELECT ");
-        query.push(grouped.join(", ")).push(
-            ", COUNT(*) AS calls,
-             CAST(COALESCE(SUM(CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END), 0) AS BIGINT) AS errors,
-             CAST(COALESCE(SUM(characters), 0) AS BIGINT) AS characters,
-             CAST(COALESCE(SUM(audio_seconds), 0) AS DOUBLE PRECISION) AS audio_seconds,
-             CAST(COALESCE(SUM(estimated_cost), 0) AS DOUBLE PRECISION) AS estimated_cost,
-             CAST(COALESCE(SUM(bytes_in), 0) AS BIGINT) AS bytes_in,
-             CAST(COALESCE(SUM(bytes_out), 0) AS BIGINT) AS bytes_out
-             FROM usage WHERE 1 = 1",
-        );
-        filtered!(query, filter);
-        if !keys.is_empty() {
-            query.push(" GROUP BY ").push(keys.join(", "));
-            query.push(" ORDER BY ").push(keys.join(", ").replace("day", "day DESC"));
-        }
-        query.build_query_as().fetch_all(c).await
-    })?;
-    Ok(rows.into_iter().map(UsageSummary::from).collect())
 }

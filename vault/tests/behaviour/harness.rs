@@ -1,6 +1,7 @@
 //! A folder, a database and a clock of its own for each test.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -251,6 +252,12 @@ pub fn usage(name: &str, at: DateTime<Utc>) -> UsageEvent {
         attempt: 1,
         request_id: Uuid::now_v7(),
         provider_request_id: None,
+        messages_in: None,
+        messages_out: None,
+        audio_seconds_in: None,
+        audio_seconds_out: None,
+        close_code: None,
+        closed_by: None,
     }
 }
 
@@ -261,6 +268,29 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < deadline, "never came true: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Makes the database accept no event until the connection is dropped.
+pub async fn block(raw: &mut Raw, house: &House) {
+    raw.execute(match house.kind {
+        Kind::Sqlite => "BEGIN IMMEDIATE",
+        Kind::Postgres => "BEGIN; LOCK TABLE usage IN ACCESS EXCLUSIVE MODE",
+    })
+    .await;
+}
+
+/// Where events wait.
+pub fn journal_files(house: &House) -> Vec<PathBuf> {
+    let files = fs::read_dir(house.folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let is_journal = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("usage.journal") && !name.ends_with(".lock")
+    };
+    let mut found: Vec<_> = files.filter(is_journal).collect();
+    found.sort();
+    found
 }
 
 /// How many audit events there are, by action.

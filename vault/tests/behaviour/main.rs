@@ -1,5 +1,6 @@
 //! What the vault does, on SQLite and on Postgres alike.
 
+mod changes;
 mod credentials;
 mod harness;
 mod opening;
@@ -7,5 +8,6 @@ mod outages;
 mod record;
 mod rotation;
 mod selections;
+mod sockets;
 mod tampering;
 mod tokens;

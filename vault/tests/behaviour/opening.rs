@@ -2,7 +2,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use vault::{KeyringError, OpenError, Vault};
+use policies::vocabulary::{ClosedBy, RecordEvent, UsageEvent};
+use sqlx::migrate::Migrator;
+use uuid::Uuid;
+use vault::{KeyringError, OpenError, UsageFilter, Vault};
 
 use crate::harness::*;
 use crate::on_both;
@@ -11,6 +14,8 @@ on_both!(
     two_processes_that_open_at_once_both_succeed,
     what_is_not_migrated_is_refused_when_told_so,
     migrating_is_told_and_done_once,
+    a_database_of_the_first_layout_keeps_its_record,
+    a_column_that_another_node_adds_does_not_disturb_reading,
     a_missing_key_file_is_refused_once_there_are_credentials,
     a_damaged_key_file_is_refused_and_nothing_touched,
     a_key_file_of_another_database_is_refused_and_nothing_touched,
@@ -57,7 +62,7 @@ async fn what_is_not_migrated_is_refused_when_told_so(mut house: House) {
     house.migrate = false;
     let error = refused(house.try_open().await);
     assert!(
-        matches!(error, OpenError::MigrationsPending { pending: 1, .. }),
+        matches!(error, OpenError::MigrationsPending { pending: 2, .. }),
         "{error}"
     );
     assert!(error.to_string().contains("voxgate migrate"));
@@ -67,8 +72,105 @@ async fn what_is_not_migrated_is_refused_when_told_so(mut house: House) {
 }
 
 async fn migrating_is_told_and_done_once(house: House) {
-    assert_eq!(Vault::migrate(&house.url).await.unwrap(), 1);
+    assert_eq!(Vault::migrate(&house.url).await.unwrap(), 2);
     assert_eq!(Vault::migrate(&house.url).await.unwrap(), 0);
+}
+
+/// Leaves the database as an earlier version made it, with a record of a call.
+async fn of_the_first_layout(house: &House, call: &UsageEvent) {
+    if house.kind == Kind::Sqlite {
+        fs::write(house.path("voxgate.db"), "").unwrap();
+    }
+    let folder = match house.kind {
+        Kind::Sqlite => "../migrations/sqlite",
+        Kind::Postgres => "../migrations/postgres",
+    };
+    let all = Migrator::new(Path::new(folder)).await.unwrap();
+    let first = all.iter().filter(|migration| migration.version == 1).cloned();
+    let first = Migrator::with_migrations(first.collect());
+    match house.raw().await {
+        Raw::Sqlite(mut c) => first.run(&mut c).await.unwrap(),
+        Raw::Postgres(mut c) => first.run(&mut c).await.unwrap(),
+    }
+    let bytes = |id: Uuid| match house.kind {
+        Kind::Sqlite => format!("x'{}'", id.simple()),
+        Kind::Postgres => format!("'{id}'"),
+    };
+    let at = call.at.to_rfc3339();
+    let (id, request) = (bytes(call.id), bytes(call.request_id));
+    house
+        .execute(&format!(
+            "INSERT INTO usage (id, at, day, user_id, provider, model, operation, mode, credential_source, status,
+                 outcome, bytes_in, bytes_out, characters, audio_seconds, estimated_cost, ttfb_ms, duration_ms,
+                 attempt, request_id)
+             VALUES ({id}, '{at}', '2026-11-22', 'ann', 'elevenlabs', 'eleven_flash_v2_5', 'tts', 'native', 'user',
+                 200, 'ok', 100, 20000, 42, 1.5, 0.25, 80, 400, 1, {request})"
+        ))
+        .await;
+}
+
+async fn a_database_of_the_first_layout_keeps_its_record(mut house: House) {
+    let call = usage("ann", "2026-11-22T09:40:00Z".parse().unwrap());
+    of_the_first_layout(&house, &call).await;
+    house.migrate = false;
+    let error = refused(house.try_open().await);
+    assert!(
+        matches!(error, OpenError::MigrationsPending { pending: 1, .. }),
+        "{error}"
+    );
+    assert_eq!(Vault::migrate(&house.url).await.unwrap(), 1);
+    let vault = house.open().await;
+    let socket = UsageEvent {
+        messages_in: Some(3),
+        closed_by: Some(ClosedBy::Provider),
+        close_code: Some(1000),
+        ..usage("ann", "2026-11-22T09:41:00Z".parse().unwrap())
+    };
+    vault.record(RecordEvent::Usage(Box::new(socket.clone())));
+    // Delivered again, as after a crash.
+    vault.record(RecordEvent::Usage(Box::new(call.clone())));
+    eventually("the socket is stored", async || {
+        vault
+            .read_usage(UsageFilter::default())
+            .await
+            .unwrap()
+            .items
+            .len()
+            == 2
+    })
+    .await;
+    let back = vault.read_usage(UsageFilter::default()).await.unwrap().items;
+    assert_eq!(
+        serde_json::to_value(back).unwrap(),
+        serde_json::to_value([socket, call]).unwrap()
+    );
+}
+
+async fn a_column_that_another_node_adds_does_not_disturb_reading(house: House) {
+    let vault = house.open().await;
+    vault.record(RecordEvent::Usage(Box::new(usage("ann", chrono::Utc::now()))));
+    eventually("it is stored", async || {
+        vault
+            .read_usage(UsageFilter::default())
+            .await
+            .unwrap()
+            .items
+            .len()
+            == 1
+    })
+    .await;
+    house.execute("ALTER TABLE usage ADD COLUMN mood TEXT").await;
+    for _ in 0..20 {
+        assert_eq!(
+            vault
+                .read_usage(UsageFilter::default())
+                .await
+                .unwrap()
+                .items
+                .len(),
+            1
+        );
+    }
 }
 
 async fn a_missing_key_file_is_refused_once_there_are_credentials(house: House) {
@@ -186,7 +288,9 @@ async fn a_key_file_open_to_others_is_refused(house: House) {
 
 async fn a_newer_database_is_refused(house: House) {
     house.open().await.close().await;
-    house.execute("UPDATE _sqlx_migrations SET version = 9000").await;
+    house
+        .execute("UPDATE _sqlx_migrations SET version = 9000 WHERE version = 2")
+        .await;
     let error = refused(house.try_open().await);
     assert!(
         matches!(error, OpenError::NewerDatabase { version: 9000, .. }),

@@ -81,7 +81,7 @@ fn shown(groups: &[GroupBy], sum: UsageSummary) -> Value {
 mod tests {
     use chrono::{DateTime, Utc};
     use policies::vocabulary::{
-        CredentialSource, Mode, Operation, Outcome, ProviderId, RecordEvent, UsageEvent, UserId,
+        ClosedBy, CredentialSource, Mode, Operation, Outcome, ProviderId, RecordEvent, UsageEvent, UserId,
     };
     use serde_json::{Value, json};
     use uuid::Uuid;
@@ -112,6 +112,12 @@ mod tests {
             attempt: 1,
             request_id: Uuid::now_v7(),
             provider_request_id: None,
+            messages_in: None,
+            messages_out: None,
+            audio_seconds_in: None,
+            audio_seconds_out: None,
+            close_code: None,
+            closed_by: None,
         }))
     }
 
@@ -211,5 +217,57 @@ mod tests {
             .call("GET /api/v1/usage?operation=sing", &ann, "")
             .await
             .is(400, "invalid_request");
+    }
+
+    #[tokio::test]
+    async fn the_list_tells_a_websocket_from_a_call() {
+        let house = house_with_calls().await;
+        let at = "2026-01-29T10:00:00Z";
+        let RecordEvent::Usage(mut socket) = event("cem", "azure", at, 5, Outcome::Interrupted) else {
+            panic!("it is a usage event");
+        };
+        (socket.messages_in, socket.messages_out) = (Some(3), Some(40));
+        (socket.audio_seconds_in, socket.audio_seconds_out) = (Some(1.5), Some(2.25));
+        house.vault.record(RecordEvent::Usage(socket.clone()));
+        socket.duration_ms += 1;
+        (socket.close_code, socket.closed_by) = (Some(1000), Some(ClosedBy::Provider));
+        house.vault.record(RecordEvent::Usage(socket));
+        let cem = house.token("cem").await;
+        let mut listing = Value::Null;
+        for _ in 0..100 {
+            listing = house.call("GET /api/v1/usage", &cem, "").await.ok();
+            if listing["items"][0]["closed_by"] == "provider" {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let record = &listing["items"][0];
+        let names = [
+            "messages_in",
+            "messages_out",
+            "audio_seconds_in",
+            "audio_seconds_out",
+            "close_code",
+            "closed_by",
+        ];
+        assert_eq!(
+            names.map(|name| record[name].clone()),
+            [
+                json!(3),
+                json!(40),
+                json!(1.5),
+                json!(2.25),
+                json!(1000),
+                json!("provider")
+            ]
+        );
+        assert_eq!(sums(&house, &cem, "").await[0]["calls"], 1);
+        let ann = house.token("ann").await;
+        let call = house.call("GET /api/v1/usage?limit=1", &ann, "").await.ok();
+        assert!(
+            names
+                .iter()
+                .all(|name| call["items"][0].get(name) == Some(&Value::Null))
+        );
     }
 }

@@ -48,7 +48,7 @@ fn verdicts(provider: &Provider, findings: &mut Findings<'_>) {
     if !provider
         .verdicts
         .iter()
-        .any(|rule| rule.verdict == Verdict::Invalid)
+        .any(|rule| rule.verdict == Verdict::Invalid && matches!(rule.on, Occasion::Status(_)))
     {
         findings.add(
             "verdicts",
@@ -57,31 +57,87 @@ fn verdicts(provider: &Provider, findings: &mut Findings<'_>) {
     }
     for (nth, rule) in provider.verdicts.iter().enumerate() {
         let key = format!("verdicts.{nth}");
-        if rule.statuses.is_empty() {
-            findings.add(format!("{key}.status"), "a rule names at least one status");
+        if let Some(problem) = unsafe_invalid(rule).filter(|_| rule.verdict == Verdict::Invalid) {
+            findings.add(key.as_str(), problem);
         }
-        let refuses = |(from, to): &(u16, u16)| *from >= 400 && *to < 500 && !(*from..=*to).contains(&429);
-        if rule.verdict == Verdict::Invalid && !rule.statuses.iter().all(refuses) {
+        if rule.on == Occasion::Message && !matches!(rule.body, BodyMatch::Json { .. }) {
+            findings.add(key.as_str(), "a rule for messages says where to look: give `at`");
+        }
+        if matches!(
+            (&rule.on, &rule.body),
+            (Occasion::Close(_), BodyMatch::Json { .. })
+        ) {
             findings.add(
-                format!("{key}.status"),
-                "only a refusal (4xx, but not 429) says that a key is invalid",
+                key.as_str(),
+                "the reason of a closing is text: give `text_contains` or `text_begins`",
             );
         }
-        let hidden = provider.verdicts[..nth].iter().any(|earlier| {
-            let covers = |(from, to): &(u16, u16)| earlier.statuses.iter().any(|(a, b)| a <= from && to <= b);
-            matches!(earlier.body, BodyMatch::Anything) && rule.statuses.iter().all(covers)
-        });
-        if hidden {
+        if matches!(rule.on, Occasion::Close(_) | Occasion::Message) && rule.stops_everything {
+            findings.add(
+                key.as_str(),
+                "only an answer to a call of Voxgate's own tells that nothing works",
+            );
+        }
+        if provider.verdicts[..nth]
+            .iter()
+            .any(|earlier| hides(earlier, rule))
+        {
             findings.add(
                 key.as_str(),
                 "an earlier rule without conditions takes all of its answers",
             );
+        }
+        let has_names = !rule.names.is_empty();
+        if has_names && !matches!(rule.on, Occasion::Status(_)) {
+            findings.add(key.as_str(), "`names` are looked for in the answer to a call");
         }
         let is_named = rule.says.as_ref().is_some_and(|says| says.contains("{named}"));
         if is_named == rule.names.is_empty() {
             findings.add(key, "`names` and a {named} in `says` need each other");
         }
     }
+}
+
+/// What is wrong with leading from here to `invalid`, which marks a key that others may share. Callers can have
+/// words of theirs quoted in what a provider says, so it must be said in a place or at a beginning that is not
+/// theirs.
+fn unsafe_invalid(rule: &VerdictRule) -> Option<&'static str> {
+    let is_refusal = |(from, to): &(u16, u16)| *from >= 400 && *to < 500 && !(*from..=*to).contains(&429);
+    let is_private = |(from, _): &(u16, u16)| *from >= 4000;
+    match (&rule.on, &rule.body) {
+        (Occasion::Status(statuses), _) => {
+            let problem = "only a refusal (4xx, but not 429) says that a key is invalid";
+            (!statuses.iter().all(is_refusal)).then_some(problem)
+        }
+        (Occasion::Close(_), BodyMatch::Begins(_)) => None,
+        (Occasion::Close(codes), BodyMatch::Anything) if codes.iter().all(is_private) => None,
+        (Occasion::Close(_), _) => Some(
+            "a closing says that a key is invalid by how its reason begins (`text_begins`), or by a code of 4000 and more",
+        ),
+        (Occasion::Message, BodyMatch::Json { equals, contains, .. })
+            if !equals.is_empty() && contains.is_empty() =>
+        {
+            None
+        }
+        (Occasion::Message, _) => {
+            Some("a message says that a key is invalid by a value that is `equals` to a word")
+        }
+    }
+}
+
+/// Whether no answer gets past the earlier rule to this one.
+fn hides(earlier: &VerdictRule, rule: &VerdictRule) -> bool {
+    let covers = |earlier: &[(u16, u16)], later: &[(u16, u16)]| {
+        let is_within = |(from, to): &(u16, u16)| earlier.iter().any(|(a, b)| a <= from && to <= b);
+        later.iter().all(is_within)
+    };
+    let takes_all = matches!(earlier.body, BodyMatch::Anything);
+    takes_all
+        && match (&earlier.on, &rule.on) {
+            (Occasion::Status(earlier), Occasion::Status(later))
+            | (Occasion::Close(earlier), Occasion::Close(later)) => covers(earlier, later),
+            _ => false,
+        }
 }
 
 fn calls(provider: &Provider, findings: &mut Findings<'_>) {

@@ -43,7 +43,7 @@ async fn speech(call: &Call, seen: &Seen) -> Result<Reply, Canned> {
     Ok(super::audio(shape.form.content_type(), headers, &sound, pieces))
 }
 
-fn shape(format: &str) -> Option<Shape> {
+pub fn shape(format: &str) -> Option<Shape> {
     match format {
         "audio-16khz-32kbitrate-mono-mp3"
         | "audio-16khz-64kbitrate-mono-mp3"

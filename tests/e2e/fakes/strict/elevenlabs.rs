@@ -9,7 +9,7 @@ use crate::fakes::schema::Spec;
 use crate::fakes::voice::{Form, Shape};
 use crate::fakes::{Call, Canned, Reply, Seen, request};
 
-const VOICES: &[&str] = &[
+pub const VOICES: &[&str] = &[
     crate::fakes::elevenlabs::VOICE,
     "pNInz6obpgDQGcFmaJgB",
     "JBFqnCBsd6RMkjVDRZzb",
@@ -121,7 +121,7 @@ fn speed(call: &Call, body: &Value) -> Result<f64, Canned> {
 }
 
 /// `codec_rate[_bitrate]`, of those that the document lists.
-fn shape(format: &str) -> Option<Shape> {
+pub fn shape(format: &str) -> Option<Shape> {
     let mut words = format.split('_');
     let (codec, rate, bitrate) = (words.next()?, words.next()?.parse().ok()?, words.next());
     let pcm_rates = [8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
@@ -130,6 +130,8 @@ fn shape(format: &str) -> Option<Shape> {
         ("mp3", 44_100, Some("32" | "64" | "96" | "128" | "192")) => Some(Form::Mp3.at(rate)),
         ("opus", 48_000, Some("32" | "64" | "96" | "128" | "192")) => Some(Form::Opus.at(rate)),
         ("pcm", rate, None) if pcm_rates.contains(&rate) => Some(Form::Pcm.at(rate)),
+        ("ulaw", 8_000, None) => Some(Form::Ulaw.at(rate)),
+        ("alaw", 8_000, None) => Some(Form::Alaw.at(rate)),
         ("wav", rate, None) if pcm_rates.contains(&rate) => Some(Form::Wav.at(rate)),
         _ => None,
     }

@@ -3,15 +3,15 @@
 //! A body that the provider's schema refuses is answered as the provider does, and complained of besides, so that no
 //! test passes with it. What only a caller can get wrong (an unknown voice, a text too long) is refused in silence.
 
-mod azure_speech;
+pub mod azure_speech;
 pub mod azure_transcription;
 pub mod cartesia;
 pub mod deepgram;
-mod elevenlabs;
+pub mod elevenlabs;
 pub mod gemini;
 pub mod openai;
-mod ssml;
-mod transcript;
+pub mod ssml;
+pub mod transcript;
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn audio(
     }
 }
 
-fn cut(sound: &Bytes, size: usize) -> Vec<Bytes> {
+pub fn cut(sound: &Bytes, size: usize) -> Vec<Bytes> {
     let starts = (0..sound.len()).step_by(size.max(1));
     starts
         .map(|at| sound.slice(at..(at + size).min(sound.len())))
