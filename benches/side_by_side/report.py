@@ -48,7 +48,8 @@ def cost_of_sockets(latency, memory, crowd, rounds, seconds, crowd_seconds):
     for size, ways in latency.items():
         parts += [f"## Messages of {size} bytes", _latency_table(ways)]
     parts += [f"## {MANY:,} idle connections, a message each before", _idle_table(memory)]
-    parts += [f"## {MANY:,} connections, {1000 // EVERY_MS} messages a second each, {crowd_seconds} s", _crowd_table(crowd)]
+    parts += [f"## {MANY:,} connections, {1000 // EVERY_MS} messages a second each, {crowd_seconds} s",
+              _crowd_table(crowd, crowd_seconds)]
     parts += ["## Aims", _sockets_aims(latency, memory, crowd)]
     return "\n\n".join(parts) + "\n"
 
@@ -73,10 +74,12 @@ def _per_connection(mib):
     return (mib["open"] - mib["before"]) * 1024 / MANY
 
 
-def _crowd_table(crowd):
-    head = ["", "sent", "lost", "p50 ms", "p99 ms", "cores", f"MiB after {SETTLES} s", "MiB at the end"]
+def _crowd_table(crowd, seconds):
+    planned = MANY * seconds * 1000 // EVERY_MS
+    head = ["", "sent", "of those planned", "lost", "p50 ms", "p99 ms", "cores", f"MiB after {SETTLES} s", "MiB at the end"]
     rows = [
-        [way, f"{r['sent']:,}", r["sent"] - r["back"], _ms(r["p50_us"]), _ms(r["p99_us"]), f"{r['cores']:.2f}",
+        [way, f"{r['sent']:,}", f"{r['sent'] / planned:.0%}", r["sent"] - r["back"],
+         _ms(r["p50_us"]), _ms(r["p99_us"]), f"{r['cores']:.2f}",
          f"{_settled(r):.1f}", f"{r['memory'][-1]:.1f}"]
         for way, r in crowd.items()
     ]
