@@ -44,8 +44,8 @@ pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// What a subprotocol entry begins with when it carries a token.
-pub(crate) const SUBPROTOCOL: &str = "voxgate";
+/// The subprotocol that a caller offers beside the entry that carries its token, and what that entry begins with.
+pub const SUBPROTOCOL: &str = "voxgate";
 
 /// What tokens begin with: ours, and JWTs.
 pub(crate) const TOKENS: [&str; 2] = ["vxg_", "eyJ"];

@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use policies::rewrite::SUBPROTOCOL;
 use policies::vocabulary::{Code, Refusal};
 use sha1::{Digest, Sha1};
 
@@ -15,8 +16,6 @@ use crate::respond;
 
 /// What the standard appends to a key before it is hashed.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// The subprotocol that a caller offers beside the entry that carries its token.
-const OURS: &str = "voxgate";
 
 /// A caller's wish for a WebSocket.
 #[derive(Clone, Debug)]
@@ -54,7 +53,7 @@ impl Wish {
         if bytes.is_ok_and(|bytes| bytes.len() == 16) {
             Ok(Self {
                 accept: accept(key.as_bytes()),
-                offers_ours: lists(&head.headers, &SEC_WEBSOCKET_PROTOCOL, OURS),
+                offers_ours: lists(&head.headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL),
             })
         } else {
             refuse("Sec-WebSocket-Key is 16 bytes in base64")
@@ -73,7 +72,7 @@ impl Wish {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept.clone());
         if self.offers_ours && !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(OURS));
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         }
         respond::head(StatusCode::SWITCHING_PROTOCOLS, headers)
     }

@@ -57,8 +57,6 @@ pub struct Pipe {
     unflushed: bool,
     /// What is read makes no sense any more, and is not looked at.
     deaf: bool,
-    /// The caller has closed before anything else.
-    closes: bool,
     state: State,
     /// How much was read and how much was written.
     pub read: u64,
@@ -87,7 +85,6 @@ impl Pipe {
             ready: BytesMut::new(),
             unflushed: false,
             deaf: false,
-            closes: false,
             state: State::Passing,
             read: early.len() as u64,
             written: 0,
@@ -260,10 +257,14 @@ impl Pipe {
     /// Lets go what came before a refused frame; behind it nothing is read any more.
     fn refused(&mut self, refusal: Violation, bytes: &[u8]) -> Break {
         self.ready.extend_from_slice(&bytes[..refusal.passing]);
+        self.give_up(refusal.closing, refusal.between_frames)
+    }
+
+    fn give_up(&mut self, closing: CloseFrame, between_frames: bool) -> Break {
         (self.held, self.deaf) = (BytesMut::new(), true);
         Break::Refused {
-            closing: refusal.closing,
-            between_frames: refusal.between_frames,
+            closing,
+            between_frames,
         }
     }
 
@@ -283,6 +284,7 @@ impl Pipe {
     }
 
     fn look_at_held(&mut self, ear: &mut impl Ear) -> Result<(), Break> {
+        let mut closes = false;
         if let Some(first) = &mut self.first {
             match first.look(&self.held, LONGEST_FIRST) {
                 Ok(Some(message)) => return Err(Break::First(message)),
@@ -290,23 +292,17 @@ impl Pipe {
                     // Nothing may follow a closing, and nobody has looked at what does.
                     Some(end) => {
                         self.held.truncate(end);
-                        self.closes = true;
+                        closes = true;
                     }
                     None => return Ok(()),
                 },
-                Err(closing) => {
-                    (self.held, self.deaf) = (BytesMut::new(), true);
-                    return Err(Break::Refused {
-                        closing,
-                        between_frames: true,
-                    });
-                }
+                Err(closing) => return Err(self.give_up(closing, true)),
             }
         }
         self.first = None;
         let mut held = std::mem::take(&mut self.held);
         let looked = self.look(&mut held, ear);
-        self.deaf |= self.closes;
+        self.deaf |= closes;
         match looked {
             Ok(passing) => {
                 let passed = held.split_to(passing);
@@ -314,11 +310,8 @@ impl Pipe {
                     self.ready.extend_from_slice(&passed);
                 }
                 if held.len() > LONGEST_HELD {
-                    self.deaf = true;
-                    return Err(Break::Refused {
-                        closing: CloseFrame::new(1008, "a message is in too many parts to be read"),
-                        between_frames: false,
-                    });
+                    let closing = CloseFrame::new(1008, "a message is in too many parts to be read");
+                    return Err(self.give_up(closing, false));
                 }
                 // A copy, so that a long message's room is not kept for what little is left.
                 self.held = BytesMut::from(held.as_ref());

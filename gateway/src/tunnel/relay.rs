@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::breach;
-use super::messages::{FromCaller, FromProvider, Messages, SocketEnd};
+use super::messages::{FromCaller, FromProvider, SocketEnd};
 use super::pipe::{Break, Pipe};
 use super::standing::{self, Looked, Mark};
 use crate::proxy::Gateway;
@@ -163,10 +163,6 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         self.finish().await
     }
 
-    fn messages(&mut self) -> &mut Messages {
-        self.attempt.messages()
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if let Some(step) = self.poll_up(cx) {
             return Poll::Ready(step);
@@ -261,17 +257,18 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         let grant = &self.permit.grant;
         audit_refusal(&self.gateway.vault, self.attempt.call(), &grant.seen(), &refusal);
         self.fault = Some(Fault::Refused(refusal));
-        self.messages().ended(ClosedBy::Gateway, closing.code);
         self.up.break_off(between_frames.then(close_for_provider));
-        self.down.say(closing.frame(None));
-        self.closing = true;
-        self.end_by(CLOSE_LIMIT);
+        self.close_caller(&closing);
     }
 
     /// Ends it from here.
     pub(super) fn close(&mut self, closing: CloseFrame) {
-        self.messages().ended(ClosedBy::Gateway, closing.code);
         self.up.say(close_for_provider());
+        self.close_caller(&closing);
+    }
+
+    fn close_caller(&mut self, closing: &CloseFrame) {
+        self.attempt.messages().ended(ClosedBy::Gateway, closing.code);
         self.down.say(closing.frame(None));
         self.closing = true;
         self.end_by(CLOSE_LIMIT);
@@ -291,12 +288,12 @@ impl<'t, 'c> Tunnel<'t, 'c> {
         timeout(CLOSE_LIMIT, both).await.ok();
         let (read_up, read_down) = (self.up.read, self.down.read);
         self.attempt.carried(read_up, read_down);
-        self.messages().ended(ClosedBy::Provider, None);
+        self.attempt.messages().ended(ClosedBy::Provider, None);
         self.note_news();
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        match self.messages().end {
+        match self.attempt.messages().end {
             Some(SocketEnd {
                 by: ClosedBy::Caller,
                 code: None,

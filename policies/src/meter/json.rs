@@ -327,24 +327,15 @@ impl JsonScanner {
     }
 
     fn skip(&mut self, bytes: &[u8]) -> usize {
-        if std::mem::take(&mut self.string.escaped) {
-            return 1;
+        let (taken, ended) = self.string.skip(bytes);
+        if ended {
+            self.state = if self.too_deep > 0 {
+                State::Deep
+            } else {
+                State::After
+            };
         }
-        match memchr::memchr2(b'"', b'\\', bytes) {
-            None => bytes.len(),
-            Some(at) if bytes[at] == b'\\' => {
-                self.string.escaped = true;
-                at + 1
-            }
-            Some(at) => {
-                self.state = if self.too_deep > 0 {
-                    State::Deep
-                } else {
-                    State::After
-                };
-                at + 1
-            }
-        }
+        taken
     }
 
     fn read_string(&mut self, bytes: &[u8]) -> usize {

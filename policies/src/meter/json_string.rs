@@ -20,6 +20,20 @@ pub(crate) enum Piece {
 }
 
 impl StringReader {
+    /// Passes over what nobody reads, at the speed of a byte search: how much of it, and whether the string has ended.
+    pub fn skip(&mut self, bytes: &[u8]) -> (usize, bool) {
+        if std::mem::take(&mut self.escaped) {
+            return (1, false);
+        }
+        match memchr::memchr2(b'"', b'\\', bytes) {
+            None => (bytes.len(), false),
+            Some(at) => {
+                self.escaped = bytes[at] == b'\\';
+                (at + 1, !self.escaped)
+            }
+        }
+    }
+
     /// Counts a run without escapes at once; returns its length.
     pub fn pass_plain(&mut self, bytes: &[u8]) -> usize {
         let end = self.plain(bytes);

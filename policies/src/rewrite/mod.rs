@@ -7,6 +7,7 @@ mod hop;
 pub mod marks;
 mod read;
 
+pub use crate::places::SUBPROTOCOL;
 pub use ask::{Question, UpstreamCall, ask};
 pub use error_body::error_body;
 pub use head::{RewriteError, upstream_head};

@@ -118,24 +118,15 @@ impl Again {
     }
 
     fn pass_string(&mut self, bytes: &[u8], depth: u64) -> usize {
-        if std::mem::take(&mut self.string.escaped) {
-            return 1;
+        let (taken, ended) = self.string.skip(bytes);
+        if ended {
+            self.state = if depth == 0 {
+                State::After
+            } else {
+                State::Inside(depth)
+            };
         }
-        match memchr::memchr2(b'"', b'\\', bytes) {
-            None => bytes.len(),
-            Some(at) if bytes[at] == b'\\' => {
-                self.string.escaped = true;
-                at + 1
-            }
-            Some(at) => {
-                self.state = if depth == 0 {
-                    State::After
-                } else {
-                    State::Inside(depth)
-                };
-                at + 1
-            }
-        }
+        taken
     }
 
     fn read_key(&mut self, byte: u8) -> usize {
